@@ -1,0 +1,72 @@
+# `make report` and `make test` each set up what they need; `make help` lists the rest.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+
+# Arguments for the command line, for example: make report ARGS="--only gmm1d-notebook"
+ARGS ?=
+
+# Fits are kept beside the project, so that `make clean` clears them.
+export LOCKSTEP_CACHE ?= $(CURDIR)/.cache/lockstep
+
+# A uv that does not run (a version manager's shim, say) counts as none.
+UV := $(shell if uv --version >/dev/null 2>&1; then command -v uv; else echo .uv/bin/uv; fi)
+
+.PHONY: help
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.uv/bin/uv: requirements-uv.txt
+	@echo "Installing uv into .uv"
+	@rm -rf .uv
+	@{ python3 -m venv .uv && .uv/bin/python -m pip install --quiet --require-hashes -r $<; } \
+	  || { rm -rf .uv && python3 -m pip install --quiet --target .uv --require-hashes -r $<; } \
+	  || { rm -rf .uv; echo "make: cannot install uv: this python3 has neither venv nor pip." \
+	       "Install uv, or your system's python3-venv, and run make again." >&2; exit 1; }
+	@touch $@
+
+# The stamp is written last: an environment whose installation was cut short is made again.
+.venv/.stamp: requirements.txt pyproject.toml .python-version $(filter .uv/bin/uv,$(UV))
+	@echo "Setting up .venv (once, and again when the pinned dependencies change)"
+	@rm -f $@
+	@$(UV) venv --quiet --clear .venv || $(UV) venv --quiet --clear --python '>=3.12' .venv
+	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --require-hashes -r requirements.txt
+	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: env
+env: .venv/.stamp  ## Make the environment, if it is missing or out of date
+
+.PHONY: report
+report: env  ## Compare everything and write reports/latest (more: ARGS="--help")
+	@$(BIN)/lockstep report $(ARGS)
+
+.PHONY: test
+test: env  ## Run the tests (some of them: ARGS="-k hmm")
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: env  ## Lint, check the format and the types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: format
+format: env  ## Put the code into its format
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+# --no-annotate and --no-emit-index-url keep addresses and comments out of the file.
+.PHONY: lock
+lock: $(filter .uv/bin/uv,$(UV))  ## Pin the dependencies anew in requirements.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
+	  --no-header --no-annotate --no-emit-index-url --group dev pyproject.toml \
+	  --output-file requirements.txt
+	@echo uv | $(UV) pip compile --quiet --universal --python-version 3.9 --generate-hashes \
+	  --upgrade --no-header --no-annotate --no-emit-index-url - --output-file requirements-uv.txt
+
+.PHONY: clean
+clean:  ## Remove the environment, the caches and the latest report
+	@rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/latest
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Who fits what, and how it is judged."""

@@ -1,0 +1,187 @@
+"""Finished fits, kept so that a report with nothing new to fit is only a matter of reading.
+
+A fit is found again by the hash of everything it depends on: the problem, the source of the
+models and of the implementation, and the versions of the packages. An entry is a NumPy archive
+behind the hash of its own bytes; one that does not match is as good as none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from platform import machine, python_version
+from typing import Any
+
+import numpy as np
+
+import comparisons.implementations
+import models
+from comparisons import problem as problem_module
+from comparisons.files import write_whole
+from comparisons.implementations import implementations
+from comparisons.problem import Problem
+from models.fits import Fit, PointFit, PosteriorFit, Status
+from models.records import Floats, Parameters
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "hmmlearn",
+    "pymc",
+    "pytensor",
+    "nutpie",
+    "numba",
+    "arviz",
+)
+"""Packages whose versions a fit depends on."""
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the installed version of each of `PACKAGES`, and of Python."""
+    found = {"python": python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def hash_sources(*paths: Path) -> str:
+    """Return a hash of the Python files given, or in the folders given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def _source_hash(implementation: str) -> str:
+    file = Path(str(implementations()[implementation].__file__))
+    shared = sorted(Path(comparisons.implementations.__path__[0]).glob("_*.py"))
+    problem = Path(str(problem_module.__file__))
+    return hash_sources(Path(models.__path__[0]), file, problem, *shared)
+
+
+def key(implementation: str, problem: Problem) -> str:
+    """Return the hash of everything the fit depends on."""
+    digest = hashlib.sha256()
+    described = {
+        "implementation": implementation,
+        "source": _source_hash(implementation),
+        "versions": versions(),
+        "machine": machine(),
+        "model": problem.model,
+        "dims": dict(problem.dims),
+        "mode": problem.mode,
+        "seed": problem.seed,
+        "n_iter": problem.n_iter,
+        "quick": problem.quick,
+    }
+    digest.update(json.dumps(described, sort_keys=True).encode())
+    arrays = problem.data if isinstance(problem.data, tuple) else (problem.data,)
+    start = () if problem.start is None else tuple(problem.start.arrays().values())
+    for array in (*arrays, *start):
+        digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A finished fit and the seconds it took, imports and compilation included."""
+
+    fit: Fit
+    seconds: float
+
+
+class FitCache:
+    """A folder of finished fits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / key
+
+    def load(self, key: str) -> Timed | None:
+        """Return the fit under that key; None if there is none that is whole."""
+        try:
+            stored = self._path(key).read_bytes()
+        except OSError:
+            return None
+        checksum, _, content = stored.partition(b"\n")
+        if hashlib.sha256(content).hexdigest().encode() != checksum:
+            return None
+        return _unpack(content)
+
+    def store(self, key: str, timed: Timed) -> None:
+        """Keep a fit."""
+        content = _pack(timed)
+        checksum = hashlib.sha256(content).hexdigest().encode()
+        write_whole(self._path(key), checksum + b"\n" + content)
+
+
+def _pack(timed: Timed) -> bytes:
+    fit = timed.fit
+    about: dict[str, Any] = {"seconds": timed.seconds, "details": dict(fit.details)}
+    arrays: dict[str, Floats] = {}
+
+    def add(name: str, value: Parameters | Floats | None) -> None:
+        if isinstance(value, Parameters):
+            about["model"] = type(value).__module__.removeprefix("models.")
+            arrays.update({f"{name}.{field}": a for field, a in value.arrays().items()})
+        elif value is not None:
+            arrays[name] = value
+
+    if isinstance(fit, PointFit):
+        about |= {"status": fit.status, "message": fit.message, "iterations": fit.iterations}
+        add("parameters", fit.parameters)
+        add("path", fit.path)
+        add("trace", fit.trace)
+    else:
+        add("draws", fit.draws)
+        add("elbo", fit.elbo)
+        for name, array in fit.sample_stats.items():
+            add(f"sample_stats.{name}", array)
+    out = io.BytesIO()
+    np.savez(out, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+    return out.getvalue()
+
+
+def _unpack(content: bytes) -> Timed:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        about = json.loads(str(archive["about"]))
+        arrays: dict[str, Floats] = {name: archive[name] for name in archive if name != "about"}
+
+    def under(prefix: str) -> dict[str, Floats]:
+        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+    make = models.load(about["model"]).Parameters
+    fit: Fit
+    if "status" in about:
+        path = under("path.")
+        fit = PointFit(
+            parameters=make(**under("parameters.")),
+            status=Status(about["status"]),
+            message=about["message"],
+            iterations=about["iterations"],
+            trace=arrays.get("trace"),
+            path=make(**path) if path else None,
+            details=about["details"],
+        )
+    else:
+        fit = PosteriorFit(
+            draws=make(**under("draws.")),
+            sample_stats=under("sample_stats."),
+            elbo=arrays.get("elbo"),
+            details=about["details"],
+        )
+    return Timed(fit, about["seconds"])

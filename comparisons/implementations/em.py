@@ -1,0 +1,36 @@
+"""The hand-written EM of `models`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from comparisons.problem import Problem
+    from models.fits import PointFit
+
+NAME = "em"
+PACKAGE = "lockstep"
+KIND: Literal["point"] = "point"
+SUMMARY = "the EM of this project, every step by hand"
+N_STARTS = 10
+
+
+def unsupported(problem: Problem) -> str | None:  # noqa: ARG001
+    """Return None: it does every model."""
+    return None
+
+
+def fit(problem: Problem) -> PointFit:
+    """Run EM from the given start, or from several random ones and keep the best."""
+    import numpy as np
+
+    import models
+    from comparisons.problem import Mode
+    from models import em
+
+    model = models.load(problem.model)
+    if problem.mode is Mode.MATCHED:
+        start, n_iter = problem.matched()
+        return em.fit(model, start, problem.data, max_iter=n_iter, tol=-1)
+    rng = np.random.default_rng(problem.seed)
+    return em.fit_best(model, problem.data, problem.dims, n_starts=N_STARTS, rng=rng)

@@ -1,0 +1,86 @@
+"""hmmlearn's CategoricalHMM.
+
+Its habits: ``monitor_.converged`` is true at the iteration limit and after a fall as well, and
+its history is taken before each M-step; the default is ten iterations in log space.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from comparisons.problem import Problem
+    from models.categorical_hmm import Parameters
+    from models.fits import PointFit
+
+NAME = "hmmlearn"
+PACKAGE = "hmmlearn"
+KIND: Literal["point"] = "point"
+SUMMARY = "CategoricalHMM"
+
+
+def unsupported(problem: Problem) -> str | None:
+    """Return a reason for anything but the categorical HMM."""
+    if problem.model != "categorical_hmm":
+        return "hmmlearn's own mixtures are emissions of an HMM; it fits no plain mixture"
+    return None
+
+
+def _parameters(hmm: Any) -> Parameters:
+    from models import categorical_hmm
+
+    return categorical_hmm.Parameters(hmm.startprob_, hmm.transmat_, hmm.emissionprob_)
+
+
+def fit(problem: Problem) -> PointFit:
+    """Run CategoricalHMM with its defaults, or step by step from the given start."""
+    import numpy as np
+    from hmmlearn.hmm import CategoricalHMM
+
+    from comparisons.problem import Mode
+    from models.fits import PointFit, Status, stack
+
+    logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # the status says what it would
+    sequences = tuple(np.asarray(symbols) for symbols in problem.data)
+    X = np.concatenate(sequences)[:, None]
+    lengths = [len(symbols) for symbols in sequences]
+    K, V = problem.dims["n_components"], problem.dims["n_features"]
+
+    if problem.mode is Mode.MATCHED:
+        start, n_iter = problem.matched()
+        # "scaling" is the more accurate of its two implementations on long sequences.
+        hmm = CategoricalHMM(K, n_features=V, n_iter=1, init_params="", implementation="scaling")
+        for name, array in start.arrays().items():
+            setattr(hmm, f"{name}_", array.copy())
+        path = [start]
+        for _ in range(n_iter):  # one iteration at a time, to see each
+            hmm.fit(X, lengths)
+            path.append(_parameters(hmm))
+        return PointFit(
+            parameters=path[-1],
+            status=Status.ITERATION_LIMIT,
+            message=f"{n_iter} iterations, as asked",
+            iterations=n_iter,
+            path=stack(path),
+        )
+
+    hmm = CategoricalHMM(K, n_features=V, random_state=problem.seed).fit(X, lengths)
+    history = np.array(hmm.monitor_.history)
+    gain = float(history[-1] - history[-2]) if len(history) > 1 else np.inf
+    if gain < 0:
+        status, message = Status.LOG_LIKELIHOOD_FELL, f"the log-likelihood fell by {-gain:.3g}"
+    elif gain < hmm.tol:
+        status = Status.CONVERGED
+        message = f"the log-likelihood gained less than tol={hmm.tol:g}"
+    else:
+        status = Status.ITERATION_LIMIT
+        message = f"stopped at its limit of {hmm.n_iter} iterations, last gain {gain:.3g}"
+    return PointFit(
+        parameters=_parameters(hmm),
+        status=status,
+        message=message,
+        iterations=len(history),
+        trace=history,
+        details={"settings": {"tol": hmm.tol, "n_iter": hmm.n_iter}},
+    )

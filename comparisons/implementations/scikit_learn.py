@@ -1,0 +1,100 @@
+"""scikit-learn's GaussianMixture with full covariances.
+
+Its habits: ``lower_bound_`` is a mean per observation and one M-step stale, a ridge of 1e-6 is
+added to every covariance unless ``reg_covar=0``, and ``10 * eps`` to every count always.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from comparisons.problem import Problem
+    from models.fits import PointFit
+    from models.records import Floats, Parameters
+
+NAME = "scikit-learn"
+PACKAGE = "scikit-learn"
+KIND: Literal["point"] = "point"
+SUMMARY = "GaussianMixture with full covariances"
+
+
+def unsupported(problem: Problem) -> str | None:
+    """Return a reason for anything but a Gaussian mixture."""
+    if problem.model not in ("gaussian_mixture_1d", "gaussian_mixture_2d"):
+        return "scikit-learn has no hidden Markov models"
+    return None
+
+
+def _parameters(model: str, mixture: Any) -> Parameters:
+    from models import gaussian_mixture_1d, gaussian_mixture_2d
+
+    if model == "gaussian_mixture_1d":
+        return gaussian_mixture_1d.Parameters(
+            mixture.weights_, mixture.means_[:, 0], mixture.covariances_[:, 0, 0]
+        )
+    return gaussian_mixture_2d.Parameters(mixture.weights_, mixture.means_, mixture.covariances_)
+
+
+def fit(problem: Problem) -> PointFit:
+    """Run GaussianMixture with its defaults, or step by step from the given start."""
+    import numpy as np
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    from comparisons.problem import Mode
+    from models.fits import PointFit, Status, stack
+
+    K = problem.dims["n_components"]
+    x: Floats = np.asarray(problem.data)
+    X = x.reshape(len(x), -1)  # (N, D)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the status says it
+        if problem.mode is Mode.MATCHED:
+            start, n_iter = problem.matched()
+            arrays = start.arrays()
+            covariances = arrays.get("covariances")
+            if covariances is None:
+                covariances = arrays["variances"][:, None, None]
+            mixture = GaussianMixture(
+                K,
+                tol=0.0,
+                reg_covar=0.0,
+                max_iter=1,
+                warm_start=True,
+                init_params="random",
+                weights_init=arrays["weights"],
+                means_init=arrays["means"].reshape(K, -1),
+                precisions_init=np.linalg.inv(covariances),
+                random_state=problem.seed,
+            )
+            path = [start]
+            for _ in range(n_iter):  # one iteration at a time, to see each
+                mixture.fit(X)
+                path.append(_parameters(problem.model, mixture))
+            return PointFit(
+                parameters=path[-1],
+                status=Status.ITERATION_LIMIT,
+                message=f"{n_iter} iterations, as asked; reg_covar=0",
+                iterations=n_iter,
+                path=stack(path),
+            )
+        mixture = GaussianMixture(K, random_state=problem.seed).fit(X)
+    settings = {"tol": mixture.tol, "reg_covar": mixture.reg_covar, "init": mixture.init_params}
+    last = _parameters(problem.model, mixture)
+    if mixture.converged_:
+        status = Status.CONVERGED
+        message = f"log-likelihood per observation changed by less than tol={mixture.tol:g}"
+    else:
+        status = Status.ITERATION_LIMIT
+        message = f"stopped at the limit of {mixture.max_iter} iterations"
+    return PointFit(
+        parameters=last,
+        status=status,
+        message=message,
+        iterations=int(mixture.n_iter_),
+        trace=len(X) * np.asarray(mixture.lower_bounds_),
+        details={"settings": settings},
+    )

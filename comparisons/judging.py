@@ -1,0 +1,552 @@
+"""The judge: every figure of the report comes from here, and none from a contestant.
+
+Each fit, by whoever, is brought into the reference's order of components and scored by the one
+hand-written log-likelihood.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+import models
+from comparisons.alignment import matching
+from comparisons.cache import Timed
+from comparisons.implementations import implementations
+from comparisons.problem import Mode
+from comparisons.run import Failure, Result, Task
+from comparisons.scenarios import Prepared, Published, Scenario
+from models import Data, Model
+from models.fits import PointFit, PosteriorFit, Status
+from models.records import Floats, Parameters
+
+LOCKSTEP = 1e-9
+"""Matched fits agree if at every iteration no parameter differs by more than this, means counted
+in standard deviations and variances relative. Both sides round differently by some 1e-16 a step;
+a slip in an update shows at 1e-2 or more."""
+
+NEAR_OPTIMUM = 0.05
+"""Fits as configured agree if they come within this many nats of the best. A gap of g nats moves
+no parameter by more than sqrt(2 g) of its standard errors: here by less than a third of one."""
+
+PROBABILITY = 0.95
+"""Of the equal-tailed intervals."""
+
+R_HAT, ESS, DIVERGENCES = 1.01, 400.0, 0
+QUICK_R_HAT, QUICK_ESS = 1.05, 100.0
+"""Gates of a posterior: the rank-normalised split R-hat below the first, bulk and tail effective
+sample sizes above the second (Vehtari et al. 2021), no divergences. A quick run has fewer draws
+and wider gates."""
+
+SCORED_AT_ONCE = 2_000_000
+"""Draws times observations scored in one piece, to bound the memory."""
+
+SHOWN = 20_000
+"""Data points kept in the results for drawing; of more, an even selection."""
+
+
+class Verdict(StrEnum):
+    """What is said of an outcome."""
+
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    UNSETTLED = "unsettled"
+    FAILED = "failed"
+    NOT_RUN = "not_run"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict with its reason."""
+
+    verdict: Verdict
+    reason: str
+
+
+def log_likelihoods(model: Model, parameters: Parameters, data: Data) -> Floats:
+    """Return the log-likelihood for each index of the leading axes, in pieces."""
+    name, axes = next(iter(parameters.COMPONENT_AXES.items()))
+    lead = getattr(parameters, name).shape[: axes[0]]
+    arrays = {k: a.reshape(-1, *a.shape[len(lead) :]) for k, a in parameters.arrays().items()}
+    total = math.prod(lead)
+    piece = max(1, SCORED_AT_ONCE // (model.size(data) * parameters.n_components))
+    scores = [
+        model.log_likelihood(
+            type(parameters)(**{k: a[i : i + piece] for k, a in arrays.items()}), data
+        )
+        for i in range(0, total, piece)
+    ]
+    return np.concatenate(scores).reshape(lead)
+
+
+def entries(parameters: Parameters) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Yield for each number its name, such as ``means[0,1]``, its field and its index."""
+    for field, array in parameters.arrays().items():
+        for index in np.ndindex(array.shape):
+            yield f"{field}[{','.join(map(str, index))}]", field, index
+
+
+def _plain(value: Any) -> Any:
+    """Return the value in JSON's types; what is not finite becomes None."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+class Judge:
+    """Judges the outcomes of one scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    prepared : Prepared
+    results : sequence of (Task, Result)
+        All of the scenario's.
+    quick : bool
+        Whether the posteriors are short ones.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        prepared: Prepared,
+        results: Sequence[tuple[Task, Result]],
+        *,
+        quick: bool = False,
+    ) -> None:
+        self.scenario, self.prepared, self.results = scenario, prepared, results
+        self.model = models.load(scenario.model)
+        self.r_hat, self.ess = (QUICK_R_HAT, QUICK_ESS) if quick else (R_HAT, ESS)
+        self.reference = self._reference()
+        self.posteriors: dict[str, Parameters] = {}
+        """Aligned draws by implementation, once `judge` has run."""
+
+    def _point_fits(self, mode: Mode) -> dict[str, PointFit]:
+        return {
+            task.implementation: result.fit
+            for task, result in self.results
+            if isinstance(result, Timed)
+            and isinstance(result.fit, PointFit)
+            and task.problem.mode is mode
+        }
+
+    def _reference(self) -> Parameters:
+        for given in (self.prepared.truth, self.prepared.reference):
+            if given is not None:
+                return given
+        fits = {**self._point_fits(Mode.AS_CONFIGURED), **self._point_fits(Mode.MATCHED)}
+        if "em" in fits:
+            return fits["em"].parameters
+        return self.prepared.start
+
+    def judge(self) -> dict[str, Any]:
+        """Return the scenario's entry of ``results.json``."""
+        scenario, prepared = self.scenario, self.prepared
+        outcomes = [self._outcome(task, result) for task, result in self.results]
+        self._compare_spreads(outcomes)
+        best = self._best()
+        for (task, result), outcome in zip(self.results, outcomes):
+            judged = self._verdict(task, result, outcome, best)
+            expected = scenario.expected.get((task.implementation, task.problem.mode))
+            outcome["verdict"] = judged.verdict
+            outcome["reason"] = judged.reason
+            outcome["expected"] = expected
+            outcome["counts_against"] = expected is None and judged.verdict in (
+                Verdict.DIFFERS,
+                Verdict.UNSETTLED,
+                Verdict.FAILED,
+            )
+        return dict(
+            _plain(
+                {
+                    "name": scenario.name,
+                    "title": scenario.title,
+                    "model": scenario.model,
+                    "lesson": scenario.lesson,
+                    "n_train": self.model.size(prepared.data),
+                    "n_heldout": 0
+                    if prepared.heldout is None
+                    else self.model.size(prepared.heldout),
+                    "dims": dict(prepared.dims),
+                    "labels": {k: list(v) for k, v in prepared.labels.items()},
+                    "truth": None if prepared.truth is None else prepared.truth.to_dict(),
+                    "reference": self.reference.to_dict(),
+                    "best_log_likelihood": best,
+                    "published": [self._published(p) for p in prepared.published],
+                    "data": self._shown_data(),
+                    "outcomes": outcomes,
+                }
+            )
+        )
+
+    def _best(self) -> float | None:
+        """Return the highest training log-likelihood that a sound point fit reached."""
+        reached = [
+            float(self.model.log_likelihood(fit.parameters, self.prepared.data))
+            for mode in Mode
+            for fit in self._point_fits(mode).values()
+            if fit.status is not Status.DEGENERATE
+        ]
+        return max(reached, default=None)
+
+    def _outcome(self, task: Task, result: Result) -> dict[str, Any]:
+        implementation = implementations()[task.implementation]
+        outcome: dict[str, Any] = {
+            "implementation": task.implementation,
+            "package": implementation.PACKAGE,
+            "version": _version(implementation.PACKAGE),
+            "kind": implementation.KIND,
+            "mode": task.problem.mode,
+            "status": None,
+            "message": "",
+            "seconds": result.seconds,
+            "iterations": None,
+            "parameters": None,
+            "order": None,
+            "sd": None,
+            "interval": None,
+            "log_likelihood": None,
+            "recovery": None,
+            "agreement": None,
+            "diagnostics": {},
+        }
+        if isinstance(result, Failure):
+            outcome |= {"status": result.status, "message": result.message}
+            outcome["diagnostics"] = {"traceback": result.traceback} if result.traceback else {}
+        elif isinstance(result.fit, PointFit):
+            self._describe_point(outcome, task, result.fit)
+        else:
+            self._describe_posterior(outcome, task, result.fit)
+        return outcome
+
+    def _describe_point(self, outcome: dict[str, Any], task: Task, fit: PointFit) -> None:
+        data, heldout = self.prepared.data, self.prepared.heldout
+        order = matching(self.model, fit.parameters, self.reference)
+        estimate = fit.parameters.relabelled(order)
+        train = float(self.model.log_likelihood(estimate, data))
+        if fit.path is not None:
+            trace = log_likelihoods(self.model, fit.path, data).tolist()
+        elif fit.trace is not None:
+            trace = [*fit.trace[: fit.iterations].tolist(), train]
+        else:
+            trace = None
+        outcome |= {
+            "status": fit.status,
+            "message": fit.message,
+            "iterations": fit.iterations,
+            "parameters": estimate.to_dict(),
+            "order": order,
+            "log_likelihood": {
+                "train": train,
+                "heldout": None
+                if heldout is None
+                else float(self.model.log_likelihood(estimate, heldout)),
+                "trace": trace,
+            },
+            "recovery": self._recovery(estimate, None, None),
+            "diagnostics": dict(fit.details),
+        }
+        if task.problem.mode is Mode.MATCHED:
+            outcome["agreement"] = self._agreement(task.implementation, fit)
+            if task.implementation == "em" and fit.path is not None:
+                outcome["path"] = fit.path.relabelled(order).to_dict()
+
+    def _describe_posterior(self, outcome: dict[str, Any], task: Task, fit: PosteriorFit) -> None:
+        data, heldout = self.prepared.data, self.prepared.heldout
+        order = matching(self.model, fit.draws, self.reference)
+        draws = fit.draws.relabelled(order)
+        self.posteriors[task.implementation] = draws
+
+        def over_draws(summary: Callable[[Floats], Floats]) -> Parameters:
+            return type(draws)(**{name: summary(a) for name, a in draws.arrays().items()})
+
+        tail = (1 - PROBABILITY) / 2
+        mean = over_draws(lambda a: a.mean(axis=(0, 1)))
+        sd = over_draws(lambda a: a.std(axis=(0, 1), ddof=1))
+        lower = over_draws(lambda a: np.quantile(a, tail, axis=(0, 1)))
+        upper = over_draws(lambda a: np.quantile(a, 1 - tail, axis=(0, 1)))
+        train_draws = log_likelihoods(self.model, draws, data)
+        scores: dict[str, Any] = {
+            "train": float(self.model.log_likelihood(mean, data)),
+            "heldout": None,
+            "trace": None,
+            "train_mean": float(train_draws.mean()),
+            "train_sd": float(train_draws.std(ddof=1)),
+            "heldout_predictive": None,
+        }
+        if heldout is not None:
+            from scipy.special import logsumexp
+
+            per_draw = log_likelihoods(self.model, draws, heldout)
+            scores["heldout"] = float(self.model.log_likelihood(mean, heldout))
+            scores["heldout_predictive"] = float(logsumexp(per_draw) - np.log(per_draw.size))
+        diagnostics = diagnose(draws, fit)
+        moved = (order != np.arange(order.shape[-1])).any(axis=-1)
+        diagnostics["relabelled_draws"] = int(moved.sum())
+        outcome |= {
+            "status": Status.CONVERGED,
+            "message": "",
+            "parameters": mean.to_dict(),
+            "sd": sd.to_dict(),
+            "interval": {
+                "kind": "equal-tailed",
+                "probability": PROBABILITY,
+                "lower": lower.to_dict(),
+                "upper": upper.to_dict(),
+            },
+            "log_likelihood": scores,
+            "recovery": self._recovery(mean, lower, upper),
+            "diagnostics": diagnostics | dict(fit.details),
+        }
+        failed = self._failed_gates(diagnostics)
+        if failed:
+            outcome["status"] = Status.NOT_CONVERGED
+        outcome["message"] = "; ".join(failed) or _summary(diagnostics)
+
+    def _failed_gates(self, diagnostics: dict[str, Any]) -> list[str]:
+        failed = []
+        if (r_hat := diagnostics.get("r_hat")) is not None and not r_hat < self.r_hat:
+            failed.append(f"R-hat {r_hat:.3f} is not below {self.r_hat:g}")
+        for kind in ("bulk", "tail"):
+            ess = diagnostics.get(f"ess_{kind}")
+            if ess is not None and not ess > self.ess:
+                failed += [f"{kind} ESS {ess:.0f} is not above {self.ess:.0f}"]
+        if diagnostics.get("divergences", 0) > DIVERGENCES:
+            failed += [f"{diagnostics['divergences']} divergences"]
+        if diagnostics.get("elbo_settled") is False:
+            failed.append("the ELBO was still rising when the fit stopped")
+        return failed
+
+    def _recovery(
+        self, estimate: Parameters, lower: Parameters | None, upper: Parameters | None
+    ) -> dict[str, Any] | None:
+        truth = self.prepared.truth
+        if truth is None:
+            return None
+        true = np.concatenate([a.ravel() for a in truth.arrays().values()])
+        error = np.concatenate([a.ravel() for a in estimate.arrays().values()]) - true
+        recovery: dict[str, Any] = {
+            "max_abs_error": float(np.abs(error).max()),
+            "rmse": float(np.sqrt((error**2).mean())),
+            "covered": None,
+            "of": None,
+        }
+        if lower is not None and upper is not None:
+            low = np.concatenate([a.ravel() for a in lower.arrays().values()])
+            high = np.concatenate([a.ravel() for a in upper.arrays().values()])
+            recovery["covered"] = int(((low <= true) & (true <= high)).sum())
+            recovery["of"] = true.size
+        return recovery
+
+    def _agreement(self, implementation: str, fit: PointFit) -> dict[str, Any] | None:
+        """Compare a matched fit with our EM's, iterate for iterate."""
+        ours = self._point_fits(Mode.MATCHED).get("em")
+        if implementation == "em" or ours is None or ours.path is None or fit.path is None:
+            return None
+        steps = min(ours.iterations, fit.iterations)
+        mine, theirs = ours.path.arrays(), fit.path.arrays()
+        absolute = [
+            max(float(np.abs(mine[name][i] - theirs[name][i]).max()) for name in mine)
+            for i in range(steps + 1)
+        ]
+        scaled = [self.model.change(ours.path.draw(i), fit.path.draw(i)) for i in range(steps + 1)]
+        return {
+            "with": "em",
+            "iterations_compared": steps,
+            "max_abs_difference": max(absolute),
+            "max_scaled_difference": max(scaled),
+            "by_iteration": absolute,
+            "same_length": ours.iterations == fit.iterations,
+        }
+
+    def _compare_spreads(self, outcomes: list[dict[str, Any]]) -> None:
+        """Give a variational posterior the ratios of its standard deviations to NUTS's."""
+        sds = {o["implementation"]: o["sd"] for o in outcomes if o["sd"] is not None}
+        nuts = sds.get("pymc-nuts")
+        for outcome in outcomes:
+            if nuts is None or outcome["implementation"] == "pymc-nuts" or not outcome["sd"]:
+                continue
+            mine = np.concatenate([np.ravel(a) for a in outcome["sd"].values()])
+            theirs = np.concatenate([np.ravel(a) for a in nuts.values()])
+            ratios = mine[theirs > 0] / theirs[theirs > 0]
+            if ratios.size:
+                outcome["diagnostics"]["sd_ratio_to_nuts"] = {
+                    "min": float(ratios.min()),
+                    "median": float(np.median(ratios)),
+                    "max": float(ratios.max()),
+                }
+
+    def _verdict(
+        self, task: Task, result: Result, outcome: dict[str, Any], best: float | None
+    ) -> Judged:
+        if isinstance(result, Failure):
+            failed = result.status is Status.FAILED
+            return Judged(Verdict.FAILED if failed else Verdict.NOT_RUN, result.message)
+        if outcome["status"] in (Status.DEGENERATE, Status.LOG_LIKELIHOOD_FELL):
+            return Judged(Verdict.DIFFERS, outcome["message"])
+        if task.problem.mode is Mode.MATCHED:
+            return self._verdict_matched(outcome)
+        if outcome["status"] == Status.NOT_CONVERGED:
+            return Judged(Verdict.UNSETTLED, outcome["message"])
+        train = outcome["log_likelihood"]["train"]
+        gap = math.inf if train is None or best is None else best - train
+        if outcome["kind"] == "posterior":
+            # A draw from a settled posterior lies on average p/2 nats below the maximum (half a
+            # chi-square with p degrees of freedom); its mean should not lie lower than that.
+            allowed = self.model.n_free(self.reference) / 2
+            what = f"the posterior mean lies {gap:.2f} nats below the best fit"
+            if gap <= allowed:
+                return Judged(Verdict.AGREES, f"{what}, within p/2 = {allowed:g}")
+            return Judged(Verdict.DIFFERS, f"{what}, more than p/2 = {allowed:g}")
+        if gap <= NEAR_OPTIMUM:
+            return Judged(Verdict.AGREES, f"within {max(gap, 0):.2g} nats of the best fit")
+        return Judged(
+            Verdict.DIFFERS, f"{gap:.3g} nats short of the best fit; {outcome['message']}"
+        )
+
+    def _verdict_matched(self, outcome: dict[str, Any]) -> Judged:
+        if outcome["implementation"] == "em":
+            return Judged(Verdict.AGREES, "the fit that the others are held against")
+        agreement = outcome["agreement"]
+        if agreement is None:
+            return Judged(Verdict.NOT_RUN, "there is no EM fit of ours to compare with")
+        largest, scaled = agreement["max_abs_difference"], agreement["max_scaled_difference"]
+        what = (
+            f"largest difference from em in {agreement['iterations_compared']} iterations: "
+            f"{largest:.1e}"
+        )
+        if scaled <= LOCKSTEP and agreement["same_length"]:
+            return Judged(Verdict.AGREES, what)
+        return Judged(Verdict.DIFFERS, what)
+
+    def _published(self, published: Published) -> dict[str, Any]:
+        ours: float | None = None
+        fits = self._point_fits(Mode.AS_CONFIGURED)
+        if published.at is not None:
+            ours = float(self.model.log_likelihood(published.at, self.prepared.data))
+        elif "em" in fits:
+            ours = self._quantity(published.quantity, fits["em"].parameters)
+        decimals = len(published.printed.partition(".")[2])
+        matches = None
+        if ours is not None and not published.note:
+            matches = f"{ours:.{decimals}f}" == published.printed
+        return {
+            "quantity": published.quantity,
+            "value": float(published.printed),
+            "printed": published.printed,
+            "source": published.source,
+            "note": published.note,
+            "at": None if published.at is None else published.at.to_dict(),
+            "ours": ours,
+            "matches": matches,
+        }
+
+    def _quantity(self, name: str, parameters: Parameters) -> float:
+        """Return a named figure of a fit."""
+        data = self.prepared.data
+        log_likelihood = float(self.model.log_likelihood(parameters, data))
+        if name == "log_likelihood":
+            return log_likelihood
+        if name == "bic_mclust":
+            penalty = self.model.n_free(parameters) * math.log(self.model.size(data))
+            return 2 * log_likelihood - penalty
+        aligned = parameters.relabelled(matching(self.model, parameters, self.reference))
+        found = re.fullmatch(r"(\w+)\[([\d,]+)\]", name)
+        assert found is not None, name
+        field, index = found[1], tuple(int(i) for i in found[2].split(","))
+        if field == "sds":
+            return math.sqrt(aligned.arrays()["variances"][index])
+        return float(aligned.arrays()[field][index])
+
+    def _shown_data(self) -> Any:
+        data = self.prepared.data
+        if isinstance(data, tuple):
+            shown, left = [], SHOWN
+            for symbols in data:
+                shown.append(symbols[:left].tolist())
+                left -= len(shown[-1])
+                if left <= 0:
+                    break
+            return shown
+        return data[:: max(1, math.ceil(len(data) / SHOWN))].tolist()
+
+
+def diagnose(draws: Parameters, fit: PosteriorFit) -> dict[str, Any]:
+    """Return the diagnostics of a posterior, the worst over its parameters.
+
+    Parameters
+    ----------
+    draws : Parameters
+        Aligned, with axes (chain, draw).
+    fit : PosteriorFit
+        For what its sampler recorded.
+
+    Returns
+    -------
+    dict
+        ``r_hat``, ``ess_bulk``, ``ess_tail``, ``divergences``, ``e_bfmi`` where there are chains
+        to judge by. Draws from a variational fit are independent: they have none of these.
+    """
+    found: dict[str, Any] = {}
+    shape = next(iter(draws.arrays().values())).shape[:2]
+    found["chains"], found["draws"] = shape
+    if "diverging" not in fit.sample_stats:
+        return found
+
+    import arviz_stats as azs
+
+    worst: dict[str, list[float]] = {"r_hat": [], "ess_bulk": [], "ess_tail": []}
+    for _, field, index in entries(draws.draw(0, 0)):
+        values: Floats = np.moveaxis(draws.arrays()[field], (0, 1), (-2, -1))[index]
+        if np.ptp(values) == 0:
+            continue  # a constant, such as the weight of a single component
+        worst["r_hat"].append(float(azs.rhat(values)))
+        worst["ess_bulk"].append(float(azs.ess(values, method="bulk")))
+        worst["ess_tail"].append(float(azs.ess(values, method="tail")))
+    found["r_hat"] = _worst(worst["r_hat"], max)
+    found["ess_bulk"] = _worst(worst["ess_bulk"], min)
+    found["ess_tail"] = _worst(worst["ess_tail"], min)
+    found["divergences"] = int(np.sum(fit.sample_stats["diverging"]))
+    if "energy" in fit.sample_stats:
+        energy = fit.sample_stats["energy"]
+        steps = (np.diff(energy, axis=1) ** 2).mean(axis=1)
+        found["e_bfmi"] = float((steps / energy.var(axis=1)).min())
+    return found
+
+
+def _worst(values: list[float], pick: Callable[[list[float]], float]) -> float:
+    """Return the worst value; one that is not a number is worse than any."""
+    return math.nan if any(map(math.isnan, values)) else pick(values)
+
+
+def _summary(diagnostics: dict[str, Any]) -> str:
+    if "r_hat" in diagnostics:
+        return (
+            f"R-hat {diagnostics['r_hat']:.3f}, ESS {diagnostics['ess_bulk']:.0f} bulk "
+            f"{diagnostics['ess_tail']:.0f} tail, {diagnostics['divergences']} divergences"
+        )
+    return f"{diagnostics['chains'] * diagnostics['draws']} draws from the approximation"

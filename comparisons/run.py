@@ -1,0 +1,150 @@
+"""Running the fits: each implementation in a process of its own, each failure a row."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+from comparisons.cache import FitCache, Timed, key
+from comparisons.implementations import implementations
+from comparisons.problem import Problem
+from models.fits import Status
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One fit to do: which scenario it belongs to, who fits, and what."""
+
+    scenario: str
+    implementation: str
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A fit that there is not, and why."""
+
+    status: Status
+    message: str
+    traceback: str = ""
+    seconds: float = 0.0
+
+
+type Result = Timed | Failure
+
+
+def _exit_with_parent() -> None:
+    """Leave no orphan when the main process is killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def attempt(implementation: str, problem: Problem) -> Result:
+    """Fit one problem; whatever goes wrong is returned, not raised."""
+    began = time.perf_counter()
+    try:
+        fit = implementations()[implementation].fit(problem)
+    except ModuleNotFoundError as error:
+        return Failure(
+            Status.NOT_INSTALLED, f"{error}; install it to get this row", traceback.format_exc()
+        )
+    except Exception as error:  # noqa: BLE001 - one row must not take the others with it
+        return Failure(
+            Status.FAILED,
+            f"{type(error).__name__}: {error}",
+            traceback.format_exc(),
+            time.perf_counter() - began,
+        )
+    return Timed(fit, time.perf_counter() - began)
+
+
+def run(
+    tasks: Iterable[Task],
+    cache: FitCache,
+    announce: Callable[[Task, Result, bool], None],
+) -> dict[Task, Result]:
+    """Do all tasks and return what became of each.
+
+    Parameters
+    ----------
+    tasks : iterable of Task
+    cache : FitCache
+        Asked before, and given each new fit as soon as it is done: an interrupted run goes on
+        where it was.
+    announce : callable
+        Called with the task, its result and whether it came from the cache.
+    """
+    results: dict[Task, Result] = {}
+    todo: dict[Task, str] = {}
+    for task in tasks:
+        reason = implementations()[task.implementation].unsupported(task.problem)
+        if reason is not None:
+            results[task] = Failure(Status.UNSUPPORTED, reason)
+            continue
+        identity = key(task.implementation, task.problem)
+        known = cache.load(identity)
+        if known is None:
+            todo[task] = identity
+        else:
+            results[task] = known
+            announce(task, known, True)
+
+    for task, result in _in_lanes(todo):
+        if isinstance(result, Timed):
+            cache.store(todo[task], result)
+        results[task] = result
+        announce(task, result, False)
+    return results
+
+
+def _in_lanes(tasks: Collection[Task]) -> Iterator[tuple[Task, Result]]:
+    """Do tasks, one process for each implementation: what it compiled serves its next fit."""
+    context = multiprocessing.get_context("spawn")
+
+    def lane() -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, mp_context=context, initializer=_exit_with_parent)
+
+    lanes = {name: lane() for name in {task.implementation for task in tasks}}
+    try:
+        futures = {
+            lanes[task.implementation].submit(attempt, task.implementation, task.problem): task
+            for task in tasks
+        }
+        lost = []
+        for future in as_completed(futures):
+            try:
+                yield futures[future], future.result()
+            except BrokenProcessPool:
+                lost.append(futures[future])
+        # A dead process takes all its waiting tasks along; only one of them is to blame.
+        for task in lost:
+            lanes["again"] = lane()
+            try:
+                yield (
+                    task,
+                    lanes["again"].submit(attempt, task.implementation, task.problem).result(),
+                )
+            except BrokenProcessPool:
+                message = "its process died: out of memory, or a crash in compiled code"
+                yield task, Failure(Status.FAILED, message)
+            lanes["again"].shutdown()
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        for pool in lanes.values():
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,334 @@
+"""Hidden Markov model with categorical emissions, fitted by EM (Baum and Welch).
+
+Letters: T steps of a sequence, K hidden states, V symbols; i and j index states, t steps.
+
+The model, for each sequence::
+
+    z_1             ~ Categorical(startprob)              the hidden state, unobserved
+    z_t | z_{t-1}=i ~ Categorical(transmat[i])
+    x_t | z_t=i     ~ Categorical(emissionprob[i])
+
+Data are a tuple of sequences, each an array of symbols 0 .. V-1.
+
+The forward and backward passes are scaled: ``scales[t] = p(x_t | x_1 .. x_{t-1})`` is divided
+out at each step, so nothing underflows however long the sequence, and the log-likelihood is the
+sum of ``log scales[t]``.
+
+References
+----------
+.. [1] Rabiner (1989), A tutorial on hidden Markov models, Proc. IEEE 77, 257-286, section III
+   and, for the scaling, V.A.
+.. [2] Bishop (2006), Pattern Recognition and Machine Learning, section 13.2, equations (13.18)
+   to (13.23) and (13.55) to (13.65).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from models import records
+from models.records import Floats, Integers
+
+NAME = "categorical_hmm"
+TITLE = "Categorical HMM"
+
+type Sequences = tuple[Integers, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters(records.Parameters):
+    """What the model is made of; a posterior has leading (chain, draw) axes.
+
+    Attributes
+    ----------
+    startprob : ndarray, shape (..., K)
+        Probability of each state at the first step.
+    transmat : ndarray, shape (..., K, K)
+        ``transmat[i, j] = p(z_t = j | z_{t-1} = i)``; each row sums to 1.
+    emissionprob : ndarray, shape (..., K, V)
+        ``emissionprob[i, v] = p(x_t = v | z_t = i)``; each row sums to 1.
+    """
+
+    startprob: Floats
+    transmat: Floats
+    emissionprob: Floats
+
+    COMPONENT_AXES: ClassVar = {"startprob": (-1,), "transmat": (-2, -1), "emissionprob": (-2,)}
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics(records.Statistics):
+    """Expected counts of what happened along the hidden paths.
+
+    Attributes
+    ----------
+    starts : ndarray, shape (K,)
+        Sequences begun in each state.
+    transitions : ndarray, shape (K, K)
+        Steps from state i to state j.
+    emissions : ndarray, shape (K, V)
+        Times that state i showed symbol v.
+    """
+
+    starts: Floats
+    transitions: Floats
+    emissions: Floats
+
+
+def emission_likelihoods(parameters: Parameters, symbols: Integers) -> Floats:
+    """Return ``p(x_t | z_t = i)`` for every step and state.
+
+    Returns
+    -------
+    ndarray, shape (T, ..., K)
+    """
+    return np.ascontiguousarray(np.moveaxis(parameters.emissionprob[..., symbols], -1, 0))
+
+
+def forward(parameters: Parameters, symbols: Integers) -> tuple[Floats, Floats]:
+    """Filter: where the path is, given the symbols so far ([2]_, equation 13.59).
+
+    Parameters
+    ----------
+    parameters : Parameters
+    symbols : ndarray of int, shape (T,)
+
+    Returns
+    -------
+    alpha : ndarray, shape (T, ..., K)
+        ``p(z_t = i | x_1 .. x_t)``.
+    scales : ndarray, shape (T, ...)
+        ``p(x_t | x_1 .. x_{t-1})``; zero where the symbols so far are impossible.
+    """
+    b = emission_likelihoods(parameters, symbols)  # (T, ..., K)
+    alpha = np.empty_like(b)
+    scales = np.empty(b.shape[:-1])  # (T, ...)
+    predicted = parameters.startprob  # p(z_t | x_1 .. x_{t-1})
+    for t in range(len(b)):
+        joint = predicted * b[t]  # p(z_t, x_t | x_1 .. x_{t-1})
+        scales[t] = scale = joint.sum(axis=-1)
+        alpha[t] = joint / np.where(scale > 0, scale, 1.0)[..., None]
+        predicted = np.vecmat(alpha[t], parameters.transmat)
+    return alpha, scales
+
+
+def backward(parameters: Parameters, symbols: Integers, scales: Floats) -> Floats:
+    """Smooth: what the symbols to come say of the path ([2]_, equation 13.62).
+
+    Parameters
+    ----------
+    parameters : Parameters
+    symbols : ndarray of int, shape (T,)
+    scales : ndarray, shape (T, ...)
+        As `forward` returns them.
+
+    Returns
+    -------
+    ndarray, shape (T, ..., K)
+        ``beta[t, i] = p(x_{t+1} .. x_T | z_t = i) / p(x_{t+1} .. x_T | x_1 .. x_t)``.
+    """
+    b = emission_likelihoods(parameters, symbols)
+    beta = np.ones_like(b)
+    for t in range(len(b) - 2, -1, -1):
+        ahead = b[t + 1] * beta[t + 1] / scales[t + 1][..., None]
+        beta[t] = np.matvec(parameters.transmat, ahead)
+    return beta
+
+
+def log_likelihood(parameters: Parameters, sequences: Sequences) -> Floats:
+    """Return the log-likelihood in nats, the hidden paths summed out ([2]_, equation 13.63).
+
+    Parameters
+    ----------
+    parameters : Parameters
+        With leading axes, one value is returned for each of their indices.
+    sequences : tuple of ndarray of int
+
+    Returns
+    -------
+    ndarray, shape (...)
+        Minus infinity where the symbols are impossible.
+    """
+    total = np.zeros(parameters.startprob.shape[:-1])
+    with np.errstate(divide="ignore"):
+        for symbols in sequences:
+            total = total + np.log(forward(parameters, symbols)[1]).sum(axis=0)
+    return total
+
+
+def state_probabilities(parameters: Parameters, symbols: Integers) -> Floats:
+    """Return ``p(z_t = i | x_1 .. x_T)``, called gamma ([2]_, equation 13.64).
+
+    Returns
+    -------
+    ndarray, shape (T, ..., K)
+    """
+    alpha, scales = forward(parameters, symbols)
+    return alpha * backward(parameters, symbols, scales)
+
+
+def e_step(parameters: Parameters, sequences: Sequences) -> tuple[Statistics, float]:
+    """Return the expected counts under ``p(z | x)``, and the log-likelihood.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    sequences : tuple of ndarray of int
+
+    Returns
+    -------
+    statistics : Statistics
+        The sum over the sequences.
+    log_likelihood : float
+        Of `parameters`, in nats.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has probability zero: then there is no ``p(z | x)``.
+    """
+    K, V = parameters.emissionprob.shape
+    statistics = Statistics(np.zeros(K), np.zeros((K, K)), np.zeros((K, V)))
+    total = 0.0
+    for n, symbols in enumerate(sequences):
+        alpha, scales = forward(parameters, symbols)  # (T, K), (T,)
+        for t in np.flatnonzero(scales == 0):
+            raise ValueError(
+                f"sequence {n} is impossible under these parameters: symbol {symbols[t]} at step "
+                f"{t} has probability zero"
+            )
+        beta = backward(parameters, symbols, scales)  # (T, K)
+        gamma = alpha * beta  # (T, K)  p(z_t = i | x)                        (13.64)
+        b = emission_likelihoods(parameters, symbols)
+        ahead = b[1:] * beta[1:] / scales[1:, None]  # (T-1, K)
+        emissions = np.zeros((V, K))
+        np.add.at(emissions, symbols, gamma)
+        statistics += Statistics(
+            starts=gamma[0],
+            # The sum over t of xi_t[i, j] = p(z_t = i, z_{t+1} = j | x)        (13.65)
+            transitions=parameters.transmat * (alpha[:-1].T @ ahead),
+            emissions=emissions.T,
+        )
+        total += float(np.log(scales).sum())
+    return statistics, total
+
+
+def m_step(statistics: Statistics) -> Parameters:
+    """Return the parameters that maximise the expected complete-data log-likelihood.
+
+    Each is a share of expected counts ([2]_, equations 13.18, 13.19 and 13.23). A row without
+    any count is not determined by the data and is returned uniform.
+    """
+    return Parameters(
+        startprob=_shares(statistics.starts),
+        transmat=_shares(statistics.transitions),
+        emissionprob=_shares(statistics.emissions),
+    )
+
+
+def _shares(counts: Floats) -> Floats:
+    totals = counts.sum(axis=-1, keepdims=True)
+    return np.where(totals > 0, counts / np.where(totals > 0, totals, 1), 1 / counts.shape[-1])
+
+
+def sample(
+    parameters: Parameters, size: int | Sequence[int], rng: np.random.Generator
+) -> Sequences:
+    """Draw one sequence of `size` symbols, or one of each length in `size`."""
+    lengths = [size] if isinstance(size, int) else size
+    K, V = parameters.emissionprob.shape
+    sequences = []
+    for T in lengths:
+        z, symbols = 0, np.empty(T, dtype=np.int64)
+        for t in range(T):
+            z = int(rng.choice(K, p=parameters.transmat[z] if t else parameters.startprob))
+            symbols[t] = rng.choice(V, p=parameters.emissionprob[z])
+        sequences.append(symbols)
+    return tuple(sequences)
+
+
+def start(
+    sequences: Sequences,  # noqa: ARG001 - a start needs no look at the data here
+    dims: Mapping[str, int],
+    rng: np.random.Generator,
+) -> Parameters:
+    """Return random parameters to start from, every row uniform on its simplex.
+
+    States are in descending order of their probability of symbol 0.
+    """
+    K, V = dims["n_components"], dims["n_features"]
+    emissionprob = rng.dirichlet(np.ones(V), size=K)
+    return Parameters(
+        startprob=rng.dirichlet(np.ones(K)),
+        transmat=rng.dirichlet(np.ones(K), size=K),
+        emissionprob=emissionprob[np.argsort(-emissionprob[:, 0], kind="stable")],
+    )
+
+
+def check_data(data: Any, dims: Mapping[str, int]) -> Sequences:
+    """Return the data as a tuple of integer sequences.
+
+    Parameters
+    ----------
+    data : sequence of array_like of int
+    dims : mapping
+        ``n_components``, and ``n_features``, the number V of symbols, if it is known.
+
+    Raises
+    ------
+    ValueError
+        If a sequence is empty or not one-dimensional, a symbol is not an integer from 0 to
+        V - 1, or there are fewer symbols than states.
+    """
+    sequences = []
+    for n, given in enumerate(data):
+        array = np.asarray(given)
+        if array.ndim != 1 or not len(array):
+            raise ValueError(
+                f"sequence {n} has shape {array.shape}; each needs shape (T,) with T >= 1 "
+                "(wrap a single sequence in a tuple)"
+            )
+        symbols = array.astype(np.int64)
+        V = dims.get("n_features", np.iinfo(np.int64).max)
+        for t in np.flatnonzero((symbols != array) | (symbols < 0) | (symbols >= V)):
+            wanted = "0, 1, 2, ..." if "n_features" not in dims else f"0 .. {V - 1}"
+            raise ValueError(
+                f"symbol {array[t]} at step {t} of sequence {n} is not one of {wanted}"
+            )
+        sequences.append(symbols)
+    if not sequences:
+        raise ValueError("there are no sequences")
+    records.refuse_too_few(size(tuple(sequences)), dims["n_components"])
+    return tuple(sequences)
+
+
+def size(sequences: Sequences) -> int:
+    """Return the number of symbols in all sequences."""
+    return sum(len(symbols) for symbols in sequences)
+
+
+def n_free(parameters: Parameters) -> int:
+    """Return the number of free parameters: each row of probabilities has one fewer."""
+    K, V = parameters.emissionprob.shape
+    return int((K - 1) + K * (K - 1) + K * (V - 1))
+
+
+def change(old: Parameters, new: Parameters) -> float:
+    """Return the largest change of a probability."""
+    pairs = zip(old.arrays().values(), new.arrays().values())
+    return float(max(np.abs(b - a).max() for a, b in pairs))
+
+
+def features(parameters: Parameters, reference: Parameters) -> Floats:  # noqa: ARG001
+    """Return each state's emission probabilities and its probability of staying.
+
+    Returns
+    -------
+    ndarray, shape (..., K, V + 1)
+    """
+    stay = np.diagonal(parameters.transmat, axis1=-2, axis2=-1)
+    return np.concatenate([parameters.emissionprob, stay[..., None]], axis=-1)

@@ -1,0 +1,160 @@
+"""Frozen records of arrays: what parameters and expected statistics are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+type Floats = NDArray[np.float64]
+type Integers = NDArray[np.int64]
+
+
+class DegenerateError(ArithmeticError):
+    """An M-step has no finite optimum: the message names the component and the cause."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A frozen record whose fields are read-only float64 arrays."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            array = np.array(getattr(self, field.name), dtype=np.float64)
+            array.flags.writeable = False
+            object.__setattr__(self, field.name, array)
+
+    @classmethod
+    def of(cls, **arrays: ArrayLike) -> Self:
+        """Return the record made of anything array-like, such as nested lists."""
+        return cls(**{name: np.asarray(array, np.float64) for name, array in arrays.items()})
+
+    def arrays(self) -> dict[str, Floats]:
+        """Return the fields by name, in the order they are declared."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other record has the same type and the same arrays, bit for bit."""
+        if type(self) is not type(other):
+            return NotImplemented
+        assert isinstance(other, Record)
+        mine, theirs = self.arrays(), other.arrays()
+        return all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Statistics(Record):
+    """Expected complete-data statistics; those of two parts of the data add up to the whole's.
+
+    A subclass may name in `REFERENCE` the field that its moments are taken about. It is no sum:
+    both parts must share it.
+    """
+
+    REFERENCE: ClassVar[str | None] = None
+
+    def __add__(self, other: Self) -> Self:
+        """Return the statistics of the two parts together.
+
+        Raises
+        ------
+        ValueError
+            If the moments of the two are taken about different points.
+        """
+        mine, theirs = self.arrays(), other.arrays()
+        total = {name: mine[name] + theirs[name] for name in mine}
+        if self.REFERENCE is not None:
+            total[self.REFERENCE] = mine[self.REFERENCE]
+            if not np.array_equal(mine[self.REFERENCE], theirs[self.REFERENCE]):
+                raise ValueError(
+                    "these statistics are moments about different points and cannot be added: "
+                    "run both E-steps with the same parameters"
+                )
+        return type(self)(**total)
+
+
+class Parameters(Record):
+    """Parameters of one model; a posterior is the same record with leading (chain, draw) axes.
+
+    A subclass names in `COMPONENT_AXES` the axes, counted from the end, that run over the
+    components (or hidden states) of each field: the ones that a relabelling permutes.
+    """
+
+    COMPONENT_AXES: ClassVar[dict[str, tuple[int, ...]]]
+
+    @property
+    def n_components(self) -> int:
+        """The number K of components or hidden states."""
+        name, axes = next(iter(self.COMPONENT_AXES.items()))
+        return int(getattr(self, name).shape[axes[0]])
+
+    def relabelled(self, order: ArrayLike) -> Self:
+        """Return the same parameters with component ``order[k]`` in place k.
+
+        Parameters
+        ----------
+        order : array_like of int, shape (..., K)
+            One permutation for all, or one for each draw (leading axes as in the fields).
+        """
+        order = np.asarray(order, dtype=np.int64)
+        lead, K = order.shape[:-1], order.shape[-1]
+        permuted = self.arrays()
+        for name, axes in self.COMPONENT_AXES.items():
+            for axis in axes:
+                array = permuted[name]
+                if not lead:
+                    permuted[name] = np.take(array, order, axis=axis)
+                    continue
+                trailing = [1] * (array.ndim - len(lead))
+                trailing[axis] = K
+                index = order.reshape(*lead, *trailing)
+                permuted[name] = np.take_along_axis(array, index, axis=axis)
+        return type(self)(**permuted)
+
+    def draw(self, *index: int) -> Self:
+        """Return the parameters at one index of the leading axes."""
+        return type(self)(**{name: array[index] for name, array in self.arrays().items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as nested lists, as written to JSON."""
+        return {name: array.tolist() for name, array in self.arrays().items()}
+
+
+COLLAPSE = 1e-12
+"""A variance below this share of the data's own (a millionth in standard deviations) counts as
+collapsed: EM on its way into a singularity passes any bound within a few iterations, and no
+mixture that double precision can resolve about a common origin is so narrow."""
+
+
+def refuse_empty(counts: Floats) -> None:
+    """Raise DegenerateError if a component has no observations left."""
+    for k in np.flatnonzero(~(counts > 0)):
+        raise DegenerateError(f"component {k} has no observations left: its weight fell to zero")
+
+
+def finite_floats(data: Any, name: str) -> Floats:
+    """Return the data as a float array.
+
+    Raises
+    ------
+    ValueError
+        If they are not numbers, or not all finite.
+    """
+    try:
+        array = np.asarray(data, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers: {error}") from None
+    for index in np.argwhere(~np.isfinite(array)):
+        place = tuple(int(i) for i in index)
+        raise ValueError(f"{name}{list(place)} is {array[place]}; every value must be finite")
+    return array
+
+
+def refuse_too_few(rows: int, n_components: int) -> None:
+    """Raise ValueError if there are fewer observations than components."""
+    if n_components < 1:
+        raise ValueError(f"{n_components} components: there must be at least 1")
+    if rows < n_components:
+        raise ValueError(f"{rows} observations are too few for {n_components} components")

@@ -1,0 +1,322 @@
+"""The command line: ``lockstep report``, ``lockstep compare`` and ``lockstep list``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import models
+from comparisons.implementations import implementations
+from comparisons.scenarios import scenarios
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from comparisons.run import Result, Task
+    from comparisons.suite import Plan
+
+AGREE, DISAGREE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+class UsageError(Exception):
+    """The command cannot be carried out as given; the message says what to change."""
+
+
+def cache_folder() -> Path:
+    """Return where finished fits are kept: ``$LOCKSTEP_CACHE``, or the user's cache folder."""
+    if chosen := os.environ.get("LOCKSTEP_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lockstep"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+_positive.__name__ = "whole number from 1"
+_natural.__name__ = "whole number from 0"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = _Parser(
+        prog="lockstep",
+        description="Hand-written EM side by side with scikit-learn, hmmlearn and PyMC.",
+        epilog="Exit status: 0 all ran and agree; 1 an undeclared disagreement or failure; "
+        "2 bad usage or input. Finished fits are kept in $LOCKSTEP_CACHE "
+        "(default: lockstep in the user's cache folder) and used again.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    report = commands.add_parser(
+        "report",
+        help="compare all on the built-in scenarios and write a report",
+        description="Fit every built-in scenario with every implementation, judge the fits and "
+        "write a report: a page, Markdown, tables, figures and the posterior draws.",
+    )
+    report.add_argument(
+        "--only",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="only these scenarios (see 'lockstep list')",
+    )
+    report.set_defaults(out=Path("reports/latest"))
+
+    compare = commands.add_parser(
+        "compare",
+        help="compare all on your own data",
+        description="Run the same comparison on a CSV file with a header.",
+        epilog="Example: lockstep compare waiting.csv --model gaussian-mixture-1d --components 2",
+    )
+    compare.add_argument("data", type=Path, metavar="DATA.csv", help="a table with a header row")
+    compare.add_argument(
+        "--model",
+        required=True,
+        choices=[name.replace("_", "-") for name in models.names()],
+        help="the model to fit",
+    )
+    compare.add_argument(
+        "--components",
+        required=True,
+        type=_positive,
+        metavar="K",
+        help="number of components or hidden states",
+    )
+    compare.add_argument(
+        "--columns",
+        nargs="+",
+        action="extend",
+        metavar="COLUMN",
+        help="the columns with the data (default: all)",
+    )
+    compare.add_argument(
+        "--lengths-column",
+        metavar="COLUMN",
+        help="HMM only: its non-blank entries are the lengths of the sequences, in order "
+        "(default: one sequence)",
+    )
+
+    for command in (report, compare):
+        command.add_argument(
+            "--implementations",
+            nargs="+",
+            action="extend",
+            metavar="NAME",
+            help="only these implementations (see 'lockstep list')",
+        )
+        command.add_argument(
+            "--quick", action="store_true", help="fewer posterior draws, wider gates"
+        )
+        command.add_argument(
+            "--out",
+            type=Path,
+            metavar="DIR",
+            help="where the report goes "
+            + ("(default: %(default)s)" if command is report else "(default: lockstep-DATA)"),
+        )
+        command.add_argument(
+            "--seed",
+            type=_natural,
+            default=0,
+            metavar="N",
+            help="for whatever is random in the fits (default: %(default)s)",
+        )
+        command.add_argument(
+            "--json",
+            metavar="FILE",
+            help="also write the results as JSON there; '-' is standard output",
+        )
+    commands.add_parser(
+        "list",
+        help="list scenarios and implementations",
+        description="List the built-in scenarios, the implementations and the models.",
+    )
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        if arguments.command == "list":
+            return _list()
+        return _run(arguments)
+    except UsageError as error:
+        print(f"lockstep: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(
+            "\nlockstep: interrupted; finished fits are kept, run the command again to go on",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DISAGREE
+
+
+def _list() -> int:
+    print("Scenarios")
+    for scenario in scenarios().values():
+        print(f"  {scenario.name:<18} {scenario.title} ({scenario.model.replace('_', '-')})")
+    print("\nImplementations")
+    for implementation in implementations().values():
+        print(f"  {implementation.NAME:<18} {implementation.SUMMARY}")
+    print("\nModels")
+    for name in models.names():
+        print(f"  {name.replace('_', '-')}")
+    return AGREE
+
+
+def _chosen(names: Sequence[str] | None, there: Sequence[str], what: str) -> list[str]:
+    """Return the names asked for in the usual order; all if none was."""
+    for name in names or ():
+        if name not in there:
+            raise UsageError(f"there is no {what} {name!r}; there are {', '.join(there)}")
+    return [name for name in there if not names or name in names]
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    from comparisons import own_data
+    from comparisons.suite import Plan
+
+    chosen = _chosen(arguments.implementations, list(implementations()), "implementation")
+    if arguments.command == "report":
+        names = _chosen(arguments.only, list(scenarios()), "scenario")
+        pairs = [(scenarios()[name], scenarios()[name].prepare()) for name in names]
+    else:
+        try:
+            pairs = [
+                own_data.scenario(
+                    arguments.data,
+                    arguments.model.replace("-", "_"),
+                    arguments.components,
+                    columns=arguments.columns,
+                    lengths_column=arguments.lengths_column,
+                    seed=arguments.seed,
+                )
+            ]
+        except own_data.DataError as error:
+            raise UsageError(str(error)) from None
+    return Plan(pairs, chosen, seed=arguments.seed, quick=arguments.quick)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from comparisons.cache import FitCache
+    from comparisons.suite import compare
+    from reports import folder
+    from reports.build import build
+    from reports.terminal import print_verdicts
+
+    out: Path = arguments.out or Path(f"lockstep-{arguments.data.stem}")
+    try:
+        folder.refuse_foreign(out)
+    except folder.ForeignFolderError as error:
+        raise UsageError(str(error)) from None
+    plan = _plan(arguments)
+    notes = Console(stderr=True)
+    tables = notes if arguments.json == "-" else Console()
+
+    fingerprint = folder.fingerprint(plan)
+    content = folder.unchanged(out, fingerprint)
+    if content is not None:
+        notes.print("Nothing has changed since this report was made.", highlight=False)
+    else:
+        with _progress(plan, notes) as announce:
+            results = compare(plan, FitCache(cache_folder()), announce)
+        content = results.content
+        with (
+            notes.status("Drawing and writing the report ..."),
+            folder.replaced(out, fingerprint if folder.complete(content) else None) as fresh,
+        ):
+            build(results, fresh)
+
+    text = json.dumps(content, allow_nan=False, indent=1)
+    if arguments.json == "-":
+        print(text)
+    elif arguments.json:
+        from comparisons.files import write_whole
+
+        write_whole(Path(arguments.json), text + "\n")
+    print_verdicts(content, out, tables)
+    return AGREE if agrees(content) else DISAGREE
+
+
+def agrees(content: dict[str, Any]) -> bool:
+    """Return whether all ran and agree, apart from what the scenarios declare."""
+    return not any(
+        any(outcome["counts_against"] for outcome in scenario["outcomes"])
+        or any(figure["matches"] is False for figure in scenario["published"])
+        for scenario in content["scenarios"]
+    )
+
+
+@contextlib.contextmanager
+def _progress(plan: Plan, console: Console) -> Iterator[Any]:
+    """Show each fit as it ends: a bar on a terminal, a line otherwise."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    total = sum(
+        implementations()[task.implementation].unsupported(task.problem) is None
+        for task in plan.tasks()
+    )
+
+    def told(task: Task, result: Result, cached: bool) -> str:
+        what = f"{task.scenario}: {task.implementation} ({task.problem.mode.replace('_', ' ')})"
+        if cached:
+            return f"{what}, kept from before"
+        failed = getattr(result, "message", None)
+        return f"{what}, {f'failed: {failed}' if failed else f'{result.seconds:.1f} s'}"
+
+    if console.is_terminal:
+        columns = (
+            TextColumn("Fitting"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            fits = bar.add_task("", total=total)
+
+            def advance(task: Task, result: Result, cached: bool) -> None:
+                bar.update(fits, advance=1, description=told(task, result, cached))
+
+            yield advance
+    else:
+        done = 0
+
+        def line(task: Task, result: Result, cached: bool) -> None:
+            nonlocal done
+            done += 1
+            print(f"[{done}/{total}] {told(task, result, cached)}", file=sys.stderr, flush=True)
+
+        yield line
+
+
+if __name__ == "__main__":
+    sys.exit(main())

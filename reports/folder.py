@@ -1,0 +1,132 @@
+"""The report's folder: replaced whole, left alone when nothing has changed."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import comparisons
+import models
+import reports
+from comparisons.cache import hash_sources
+from comparisons.files import write_whole
+
+if TYPE_CHECKING:
+    from comparisons.suite import Plan
+
+MANIFEST = "manifest.json"
+RENDERERS = ("matplotlib", "jinja2", "rich", "arviz")
+
+
+class ForeignFolderError(Exception):
+    """The folder holds something that is not a report, and must not be replaced."""
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise ForeignFolderError unless the folder is absent, empty or a report of ours."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ForeignFolderError(f"{folder} is a file; name a folder with --out")
+    if (folder / MANIFEST).is_file() or not any(folder.iterdir()):
+        return
+    raise ForeignFolderError(
+        f"{folder} has files that are not a report of lockstep, and a report replaces its folder; "
+        "name another with --out"
+    )
+
+
+def fingerprint(plan: Plan) -> str:
+    """Return a hash of all that a report depends on: fits, code, templates and packages."""
+    from comparisons.suite import fingerprint as fits
+
+    digest = hashlib.sha256("\n".join(fits(plan)).encode())
+    for scenario, prepared in plan.scenarios:
+        named = (scenario.name, scenario.title, sorted(prepared.labels.items()))
+        digest.update(repr(named).encode())
+    packages = [Path(package.__path__[0]) for package in (models, comparisons, reports)]
+    digest.update(hash_sources(*packages).encode())
+    for template in sorted((Path(reports.__path__[0]) / "templates").iterdir()):
+        digest.update(template.read_bytes())
+    digest.update(repr([metadata.version(name) for name in RENDERERS]).encode())
+    return digest.hexdigest()
+
+
+def complete(content: dict[str, Any]) -> bool:
+    """Return whether nothing would be gained by running again: no fit failed or was missing."""
+    return not any(
+        outcome["status"] in ("failed", "not_installed")
+        for scenario in content["scenarios"]
+        for outcome in scenario["outcomes"]
+    )
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != MANIFEST
+    }
+
+
+def unchanged(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Return the results of the report in the folder, if it is whole and as it would be again."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        if manifest["fingerprint"] != fingerprint or manifest["files"] != _checksums(folder):
+            return None
+        content: dict[str, Any] = json.loads((folder / "results.json").read_text("utf-8"))
+        return content
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@contextlib.contextmanager
+def replaced(folder: Path, fingerprint: str | None) -> Iterator[Path]:
+    """Give a new folder to fill; when it is full it takes the place of the old one at once.
+
+    Parameters
+    ----------
+    folder : Path
+    fingerprint : str or None
+        Noted in the manifest; None if the report should be made anew next time.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}.partial-*"):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.partial-"))
+    try:
+        yield fresh
+        manifest = {"fingerprint": fingerprint, "files": _checksums(fresh)}
+        write_whole(fresh / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        fresh.chmod(0o755)
+        _exchange(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _exchange(fresh: Path, folder: Path) -> None:
+    """Put `fresh` in the place of `folder`, in one step where the system has one."""
+    if not folder.exists():
+        os.rename(fresh, folder)
+        return
+    at_cwd, exchange = -100, 2  # Linux: AT_FDCWD, RENAME_EXCHANGE
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+        if renameat2(at_cwd, os.fsencode(fresh), at_cwd, os.fsencode(folder), exchange) == 0:
+            return
+    except (AttributeError, OSError):
+        pass
+    old = fresh.with_name(f"{fresh.name}-old")
+    os.rename(folder, old)
+    os.rename(fresh, folder)
+    shutil.rmtree(old, ignore_errors=True)
