@@ -45,6 +45,9 @@ QUICK_R_HAT, QUICK_ESS = 1.05, 100.0
 sample sizes above the second (Vehtari et al. 2021), no divergences. A quick run has fewer draws
 and wider gates."""
 
+TAIL = (0.05, 0.95)
+"""Quantiles whose effective sample size is the tail ESS."""
+
 SCORED_AT_ONCE = 2_000_000
 """Draws times observations scored in one piece, to bound the memory."""
 
@@ -526,7 +529,7 @@ def diagnose(draws: Parameters, fit: PosteriorFit) -> dict[str, Any]:
             continue  # a constant, such as the weight of a single component
         worst["r_hat"].append(float(azs.rhat(values)))
         worst["ess_bulk"].append(float(azs.ess(values, method="bulk")))
-        worst["ess_tail"].append(float(azs.ess(values, method="tail")))
+        worst["ess_tail"].append(float(azs.ess(values, method="tail", prob=TAIL)))
     found["r_hat"] = _worst(worst["r_hat"], max)
     found["ess_bulk"] = _worst(worst["ess_bulk"], min)
     found["ess_tail"] = _worst(worst["ess_tail"], min)

@@ -7,6 +7,7 @@ its history is taken before each M-step; the default is ten iterations in log sp
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -35,13 +36,20 @@ def _parameters(hmm: Any) -> Parameters:
 
 def fit(problem: Problem) -> PointFit:
     """Run CategoricalHMM with its defaults, or step by step from the given start."""
+    logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # the status says what it would
+    with warnings.catch_warnings():
+        # It sets the shape of arrays in a way that NumPy 2.5 deprecates.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="hmmlearn")
+        return _fit(problem)
+
+
+def _fit(problem: Problem) -> PointFit:
     import numpy as np
     from hmmlearn.hmm import CategoricalHMM
 
     from comparisons.problem import Mode
     from models.fits import PointFit, Status, stack
 
-    logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # the status says what it would
     sequences = tuple(np.asarray(symbols) for symbols in problem.data)
     X = np.concatenate(sequences)[:, None]
     lengths = [len(symbols) for symbols in sequences]

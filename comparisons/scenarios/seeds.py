@@ -148,7 +148,7 @@ SCENARIOS = (
         title="Two Gaussian clouds in the plane",
         model="gaussian_mixture_2d",
         lesson="Started from random responsibilities, EM crosses a plateau of some 25 iterations "
-        "on which almost nothing seems to happen. A stopping rule on the log-likelihood can end "
+        "that gain hardly a nat each. A stopping rule on the log-likelihood can end "
         "there: from this start scikit-learn's default tolerance stops after 2 iterations, 121 "
         "nats below the optimum. Compare iterations or optima, never stopping points.",
         n_iter=40,

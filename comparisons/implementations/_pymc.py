@@ -1,0 +1,145 @@
+"""What PyMC's two implementations share: compiled graphs kept for later data, and their draws."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import models
+from comparisons.problem import Mode, Problem
+from models import bayesian
+from models.records import Floats, Parameters
+
+if TYPE_CHECKING:
+    from pymc import Model
+
+LABELS = {
+    "gaussian_mixture_1d": "the prior orders the means",
+    "gaussian_mixture_2d": "exchangeable prior: nothing identifies the labels",
+    "categorical_hmm": "exchangeable prior: nothing identifies the labels",
+}
+
+
+def unsupported(problem: Problem) -> str | None:
+    """Return why a posterior cannot answer the problem, or None if it can."""
+    if problem.mode is Mode.MATCHED:
+        return "a posterior has no EM iterations to match"
+    if problem.dims["n_components"] == problem.dims.get("n_features", 0) == 1:
+        return "one state and one symbol leave no parameter to infer"
+    return None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep warnings and PyMC's log messages off the terminal; what they say is in the results."""
+    loggers = [logging.getLogger(name) for name in ("pymc", "pytensor")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+class Graph:
+    """A PyMC model whose compiled functions serve all data of the same kind.
+
+    Attributes
+    ----------
+    name : str
+        The model's name.
+    model : pymc.Model
+        The model; its data containers hold the data observed last.
+    n_dim : int
+        The number of its unconstrained parameters.
+    """
+
+    def __init__(self, name: str, model: Model) -> None:
+        self.name = name
+        self.model = model
+        self._point = model.initial_point(0)
+        self.n_dim = sum(int(np.size(value)) for value in self._point.values())
+
+    def flat(self, point: Mapping[str, Floats]) -> Floats:
+        """Return unconstrained values by value variable as one vector, in the model's order."""
+        return np.concatenate([np.ravel(point[v.name]) for v in self.model.value_vars])
+
+    @cached_property
+    def log_density(self) -> Callable[[Floats], tuple[Floats, Floats]]:
+        """The compiled log posterior density, up to a constant, and its gradient."""
+        with self.model:
+            wrapped = self.model.logp_dlogp_function(ravel_inputs=True, initial_point=self._point)
+        function: Callable[[Floats], tuple[Floats, Floats]] = _unchecked(wrapped._pytensor_function)
+        return function
+
+    @cached_property
+    def _constrain(self) -> Callable[[Floats], list[Floats]]:
+        from pymc.pytensorf import compile as compile_function
+        from pymc.pytensorf import join_nonshared_inputs
+
+        outputs, joined = join_nonshared_inputs(
+            point=self._point,
+            outputs=self.model.replace_rvs_by_values(
+                [self.model[field.name] for field in fields(models.load(self.name).Parameters)]
+            ),
+            inputs=self.model.value_vars,
+            make_inputs_shared=False,
+        )
+        with self.model:
+            function: Callable[[Floats], list[Floats]] = _unchecked(
+                compile_function([joined], outputs)
+            )
+        return function
+
+    def parameters(self, draws: Floats) -> Parameters:
+        """Return draws of the unconstrained vector, shape (chain, draw, n_dim), as parameters."""
+        lead = draws.shape[:2]
+        rows = [self._constrain(draw) for draw in draws.reshape(-1, self.n_dim)]
+        stacked = [np.array(column) for column in zip(*rows, strict=True)]
+        return models.load(self.name).Parameters(
+            *(values.reshape(*lead, *values.shape[1:]) for values in stacked)
+        )
+
+
+_GRAPHS: dict[Hashable, Graph] = {}
+
+
+def graph(problem: Problem) -> Graph:
+    """Return the graph that fits the problem, compiled at most once, holding the problem's data.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    Graph
+    """
+    import pymc as pm
+
+    dims = problem.dims
+    observed = bayesian.observations(problem.model, problem.data, dims.get("n_features", 0))
+    shapes = [array.shape if name == "steps" else array.shape[1:] for name, array in observed.items()]
+    key = (problem.model, tuple(sorted(dims.items())), *shapes)
+    if key not in _GRAPHS:
+        _GRAPHS[key] = Graph(problem.model, bayesian.build(problem.model, dims, observed))
+    kept = _GRAPHS[key]
+    pm.set_data(observed, model=kept.model)
+    return kept
+
+
+def _unchecked(function: Any) -> Any:
+    """Return a compiled function that takes its arguments as they are: the samplers' are right."""
+    function.trust_input = True
+    return function

@@ -1,0 +1,420 @@
+"""Priors, and the three models as PyMC graphs with the latent variables summed out.
+
+The graphs are the stock ones: PyMC distributions for the parameters, the log-likelihood in
+PyTensor, gradients by automatic differentiation.
+
+Gaussian mixtures
+    Each column of the data is standardised in the graph, z = (x - mean) / sd, and the priors are
+    on that scale, so they mean the same for data in any unit. With K components in D dimensions
+
+        weights       ~ Dirichlet(2, ..., 2)
+        mean of z_k   ~ Normal(0, 2^2) in each dimension
+        cov of z_k    ~ inverse-Wishart(D + 2), with expectation 0.1 I
+
+    For D = 1 the last is an inverse gamma: a component cannot collapse onto one observation,
+    which would make the likelihood infinite (and, with ties, the posterior improper). It is
+    written by Bartlett's decomposition of the precision, A A' with A lower triangular,
+    A_ii^2 ~ chi^2(D + 2 - i) for i = 0, 1, ..., A_ij ~ Normal(0, 1): independent, unconstrained,
+    and no matrix is factorised to evaluate a density.
+
+Categorical hidden Markov model
+    Every row of startprob, transmat and emissionprob ~ Dirichlet(1, ..., 1): uniform.
+
+    With M_t = transmat diag(b(x_t)) and b_k(v) = emissionprob[k, v], the likelihood of a sequence
+    is startprob diag(b(x_1)) M_2 ... M_T 1. The product is associative, so it is taken pairwise
+    as a balanced tree, log2(T) batched products instead of a loop over T. At the start of a
+    sequence M_t is 1 startprob' diag(b(x_t)), which forgets the past: the sequences, of any
+    lengths, form one chain whose product is the product of their likelihoods.
+
+References
+----------
+Bartlett (1934), Proc. Cambridge Philos. Soc. 30, 327-340.
+Sarkka and Garcia-Fernandez (2021), IEEE Trans. Automatic Control 66, 299-306: the associative form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.cluster.vq import kmeans2
+
+from models import Data
+from models.records import Floats, Integers
+
+if TYPE_CHECKING:
+    from pymc import Model
+    from pytensor.tensor import TensorVariable
+
+# Shorter data share one graph: padding costs microseconds, another compilation half a minute.
+MIN_LENGTH = 512
+# Standard deviation of a mixture's starting points about the k-means split, unconstrained.
+SCATTER = 0.2
+# Products of 8 factors, each scaled to a largest entry of 1, stay far from underflow.
+LEVELS_BETWEEN_RESCALING = 3
+
+
+@dataclass(frozen=True)
+class Priors:
+    """The constants of all priors; the mixtures' are on the scale of the standardised data.
+
+    Attributes
+    ----------
+    weights : float
+        Dirichlet concentration of the mixture weights.
+    mean_sd : float
+        Standard deviation of a component's mean, in each dimension.
+    expected_variance : float
+        Expected variance of a component, in each dimension.
+    covariance_df : int
+        Degrees of freedom of the inverse-Wishart beyond the number of dimensions.
+    rows : float
+        Dirichlet concentration of the rows of the HMM's three stochastic arrays.
+    """
+
+    weights: float = 2.0
+    mean_sd: float = 2.0
+    expected_variance: float = 0.1
+    covariance_df: int = 2
+    rows: float = 1.0
+
+    @property
+    def covariance_scale(self) -> float:
+        """The inverse-Wishart scale matrix is this times I: expectation x (df - 1)."""
+        return self.expected_variance * (self.covariance_df - 1)
+
+
+PRIORS = Priors()
+
+
+def describe(model: str, priors: Priors = PRIORS) -> dict[str, str]:
+    """Return the priors of a model's parameters in words, by field.
+
+    Parameters
+    ----------
+    model : str
+        The model's name.
+    priors : Priors, optional
+        Their constants.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    if model == "categorical_hmm":
+        rows = f"Dirichlet({priors.rows:g}, ..., {priors.rows:g})"
+        return {
+            "startprob": rows,
+            "transmat": f"each row {rows}",
+            "emissionprob": f"each row {rows}",
+        }
+    described = {
+        "weights": f"Dirichlet({priors.weights:g}, ..., {priors.weights:g})",
+        "means": f"Normal(0, sd {priors.mean_sd:g}) in units of the data's sd about its mean",
+    }
+    if model == "gaussian_mixture_1d":
+        shape = (1 + priors.covariance_df) / 2
+        scale = priors.covariance_scale / 2
+        described["means"] += ", in increasing order"
+        described["variances"] = (
+            f"inverse gamma(shape {shape:g}, scale {scale:g}) in units of the data's variance"
+        )
+    else:
+        described["covariances"] = (
+            f"inverse Wishart(D + {priors.covariance_df} degrees of freedom, "
+            f"expectation {priors.expected_variance:g} I) for columns scaled to variance 1"
+        )
+    return described
+
+
+def observations(model: str, data: Data, n_features: int = 0) -> dict[str, Floats | Integers]:
+    """Return the data as the `pm.Data` containers of the model's graph hold them.
+
+    Parameters
+    ----------
+    model : str
+        The model's name.
+    data : Data
+        As the model's `check_data` returns them.
+    n_features : int, optional
+        The HMM's number V of symbols.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``data`` for a mixture; ``steps`` for an HMM: an index into its table of 2 V + 1 matrices,
+        padded to a power of two.
+    """
+    if model != "categorical_hmm":
+        return {"data": np.asarray(data, dtype=np.float64)}
+    within, first, padding = 0, n_features, 2 * n_features
+    steps = np.concatenate([np.asarray(sequence) + within for sequence in data])
+    starts = np.cumsum([0, *(len(sequence) for sequence in data[:-1])])
+    steps[starts] += first
+    length = max(MIN_LENGTH, 1 << (len(steps) - 1).bit_length())
+    steps = np.pad(steps, (0, length - len(steps)), constant_values=padding)
+    return {"steps": steps.astype(np.int64)}
+
+
+def build(model: str, dims: Mapping[str, int], observed: Mapping[str, Floats | Integers]) -> Model:
+    """Build the PyMC model of one of the three models, its priors being `PRIORS`.
+
+    Parameters
+    ----------
+    model : str
+        The model's name.
+    dims : mapping of str to int
+        Its sizes, as in a `Problem`.
+    observed : mapping of str to ndarray
+        What `observations` returns; `pm.set_data` may replace it by others of the same length
+        (HMM, padded) or number of columns (mixtures).
+
+    Returns
+    -------
+    pymc.Model
+        With the model's parameters as variables, under the names of the `Parameters` fields.
+    """
+    n_components = dims["n_components"]
+    if model == "gaussian_mixture_1d":
+        return gaussian_mixture_1d(n_components, observed["data"])
+    if model == "gaussian_mixture_2d":
+        return gaussian_mixture_2d(n_components, observed["data"])
+    if model == "categorical_hmm":
+        return categorical_hmm(n_components, dims["n_features"], observed["steps"])
+    raise ValueError(f"no Bayesian version of the model {model!r}")
+
+
+def gaussian_mixture_1d(n_components: int, data: Floats, priors: Priors = PRIORS) -> Model:
+    """Build the univariate Gaussian mixture with increasing means.
+
+    Parameters
+    ----------
+    n_components : int
+        K.
+    data : ndarray, shape (N,)
+        Observations, as the container ``data``.
+    priors : Priors, optional
+        The priors' constants.
+
+    Returns
+    -------
+    pymc.Model
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+    from pymc.distributions.transforms import ordered
+
+    K = n_components
+    with pm.Model(check_bounds=False) as model:
+        x = pm.Data("data", data)  # (N,)
+        centre, scale = x.mean(), x.std()
+        z = (x - centre) / scale
+
+        weights = _simplex("weights", priors.weights, (K,))
+        z_means = pm.Normal(
+            "standard_means",
+            0,
+            priors.mean_sd,
+            shape=K,
+            transform=ordered if K > 1 else None,
+            initval=np.linspace(-1, 1, K) if K > 1 else None,
+        )
+        z_variances = pm.InverseGamma(
+            "standard_variances",
+            alpha=(1 + priors.covariance_df) / 2,
+            beta=priors.covariance_scale / 2,
+            shape=K,
+        )
+        log_joint = (  # (N, K)
+            pt.log(weights)
+            - 0.5 * pt.log(2 * np.pi * z_variances)
+            - 0.5 * (z[:, None] - z_means) ** 2 / z_variances
+        )
+        log_likelihood = pt.logsumexp(log_joint, axis=1).sum() - x.shape[0] * pt.log(scale)
+        pm.Potential("log_likelihood", log_likelihood)
+
+        pm.Deterministic("means", centre + scale * z_means)
+        pm.Deterministic("variances", scale**2 * z_variances)
+    return model
+
+
+def gaussian_mixture_2d(n_components: int, data: Floats, priors: Priors = PRIORS) -> Model:
+    """Build the multivariate Gaussian mixture with full covariances, in any dimension.
+
+    Parameters
+    ----------
+    n_components : int
+        K.
+    data : ndarray, shape (N, D)
+        Observations, as the container ``data``.
+    priors : Priors, optional
+        The priors' constants.
+
+    Returns
+    -------
+    pymc.Model
+        The components are exchangeable: nothing orders them.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    K, D = n_components, data.shape[1]
+    rows, columns = np.tril_indices(D, -1)
+    with pm.Model(check_bounds=False) as model:
+        x = pm.Data("data", data, shape=(None, D))
+        centre, scale = x.mean(axis=0), x.std(axis=0)  # (D,)
+        z = (x - centre) / scale  # (N, D)
+
+        weights = _simplex("weights", priors.weights, (K,))
+        z_means = pm.Normal("standard_means", 0, priors.mean_sd, shape=(K, D))
+        squares = pm.ChiSquared(
+            "bartlett_squares", nu=D + priors.covariance_df - np.arange(D), shape=(K, D)
+        )
+        # The precision of component k is A_k A_k'.
+        A = pt.zeros((K, D, D))
+        A = pt.set_subtensor(A[:, range(D), range(D)], pt.sqrt(squares))
+        if D > 1:
+            below = pm.Normal("bartlett_below", 0, 1, shape=(K, len(rows)))
+            A = pt.set_subtensor(A[:, rows, columns], below)
+        A = A / np.sqrt(priors.covariance_scale)
+
+        deviations = z[:, None, :] - z_means  # (N, K, D)
+        whitened = (deviations[..., None] * A).sum(axis=2)  # (N, K, D)
+        log_determinants = 0.5 * pt.log(squares / priors.covariance_scale).sum(axis=1)  # (K,)
+        log_joint = (  # (N, K)
+            pt.log(weights)
+            + log_determinants
+            - 0.5 * D * np.log(2 * np.pi)
+            - 0.5 * (whitened**2).sum(axis=2)
+        )
+        log_likelihood = pt.logsumexp(log_joint, axis=1).sum() - x.shape[0] * pt.log(scale).sum()
+        pm.Potential("log_likelihood", log_likelihood)
+
+        z_covariances = pt.linalg.inv(pt.matmul(A, A.mT))
+        pm.Deterministic("means", centre + scale * z_means)
+        pm.Deterministic("covariances", z_covariances * scale * scale[:, None])
+    return model
+
+
+def categorical_hmm(
+    n_components: int, n_features: int, steps: Integers, priors: Priors = PRIORS
+) -> Model:
+    """Build the hidden Markov model with categorical emissions.
+
+    Parameters
+    ----------
+    n_components : int
+        The number K of hidden states.
+    n_features : int
+        The number V of symbols.
+    steps : ndarray of int, shape (T,)
+        The sequences as `observations` encodes them, T a power of two; the container ``steps``.
+    priors : Priors, optional
+        The priors' constants.
+
+    Returns
+    -------
+    pymc.Model
+        The states are exchangeable: nothing orders them.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    K, V = n_components, n_features
+    with pm.Model(check_bounds=False) as model:
+        t = pm.Data("steps", steps)
+        startprob = _simplex("startprob", priors.rows, (K,))
+        transmat = _simplex("transmat", priors.rows, (K, K))
+        emissionprob = _simplex("emissionprob", priors.rows, (K, V))
+
+        within = transmat[:, :, None] * emissionprob  # (K, K, V)
+        first = pt.ones((K, 1, 1)) * startprob[:, None] * emissionprob  # (K, K, V)
+        padding = pt.eye(K)[:, :, None]  # (K, K, 1)
+        factors = pt.concatenate([within, first, padding], axis=2)[:, :, t]  # (K, K, T)
+        pm.Potential("log_likelihood", _log_product(factors, len(steps)))
+    return model
+
+
+def start(
+    model: str, dims: Mapping[str, int], data: Data, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Return a random place to start sampling, by value variable, on the unconstrained scale.
+
+    For a mixture it scatters about a k-means split of the standardised data, in order of the
+    first coordinate; for an HMM every coordinate is standard normal, which is as wide as the prior.
+
+    Parameters
+    ----------
+    model : str
+        The model's name.
+    dims : mapping of str to int
+        Its sizes.
+    data : Data
+        The training data.
+    rng : numpy.random.Generator
+        Random numbers.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
+    K = dims["n_components"]
+    if model == "categorical_hmm":
+        V = dims["n_features"]
+        shapes = {"startprob": (K - 1,), "transmat": (K, K - 1), "emissionprob": (K, V - 1)}
+        return {f"{name}_simplex__": rng.normal(size=shape) for name, shape in shapes.items()}
+
+    x = np.asarray(data, dtype=np.float64)
+    x = x.reshape(len(x), -1)  # (N, D)
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    means, labels = kmeans2(z, K, minit="++", rng=rng)
+    order = np.argsort(means[:, 0])
+    means, members = means[order], [z[labels == k] for k in order]
+    weights = np.array([1 + len(member) for member in members]) / (len(z) + K)
+    variances = np.array(
+        [
+            (PRIORS.expected_variance + ((member - mean) ** 2).sum(axis=0)) / (1 + len(member))
+            for member, mean in zip(members, means, strict=True)
+        ]
+    )  # (K, D)
+    point = {"weights_simplex__": (np.log(weights) - np.log(weights).mean())[:-1]}
+    if model == "gaussian_mixture_1d":
+        first, steps = means[0], np.maximum(np.diff(means[:, 0]), 1e-3)
+        name = "standard_means_ordered__" if K > 1 else "standard_means"
+        point[name] = np.concatenate([first, np.log(steps)])
+        point["standard_variances_log__"] = np.log(variances[:, 0])
+    else:
+        D = x.shape[1]
+        point["standard_means"] = means
+        point["bartlett_squares_log__"] = np.log(PRIORS.covariance_scale / variances)
+        point["bartlett_below"] = np.zeros((K, D * (D - 1) // 2))
+    return {name: value + rng.normal(0, SCATTER, value.shape) for name, value in point.items()}
+
+
+def _log_product(factors: TensorVariable, length: int) -> TensorVariable:
+    """Return log(e_1' M_1 M_2 ... M_T 1) for nonnegative M_t = factors[:, :, t], T = 2^n."""
+    import pytensor.tensor as pt
+    from pytensor.gradient import disconnected_grad
+
+    log_scale = pt.constant(0.0)
+    for level in range(1, length.bit_length()):
+        left, right = factors[:, :, 0::2], factors[:, :, 1::2]
+        factors = (left[:, :, None, :] * right[None, :, :, :]).sum(axis=1)
+        if level % LEVELS_BETWEEN_RESCALING == 0:
+            # The value does not depend on the divisor, so neither does the gradient.
+            divisor = disconnected_grad(factors.max(axis=(0, 1)))
+            factors = factors / divisor
+            log_scale += pt.log(divisor).sum()
+    return log_scale + pt.log(factors[0, :, 0].sum())
+
+
+def _simplex(name: str, concentration: float, shape: tuple[int, ...]) -> TensorVariable:
+    """Return symmetric Dirichlet rows, or ones where a row has one entry and cannot vary."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    if shape[-1] == 1:
+        return pm.Deterministic(name, pt.ones(shape))
+    return pm.Dirichlet(name, np.full(shape, concentration))
