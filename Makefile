@@ -30,7 +30,7 @@ help:  ## List the targets
 .venv/.stamp: requirements.txt pyproject.toml .python-version $(filter .uv/bin/uv,$(UV))
 	@echo "Setting up .venv (once, and again when the pinned dependencies change)"
 	@rm -f $@
-	@$(UV) venv --quiet --clear .venv || $(UV) venv --quiet --clear --python '>=3.12' .venv
+	@$(UV) venv --quiet --clear .venv || $(UV) venv --quiet --clear --python 3.12 .venv
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --require-hashes -r requirements.txt
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

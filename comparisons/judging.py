@@ -323,8 +323,9 @@ class Judge:
             },
             "log_likelihood": scores,
             "recovery": self._recovery(mean, lower, upper),
-            "diagnostics": diagnostics | dict(fit.details),
+            "diagnostics": diagnostics,
         }
+        diagnostics |= fit.details
         failed = self._failed_gates(diagnostics)
         if failed:
             outcome["status"] = Status.NOT_CONVERGED
@@ -340,7 +341,7 @@ class Judge:
                 failed += [f"{kind} ESS {ess:.0f} is not above {self.ess:.0f}"]
         if diagnostics.get("divergences", 0) > DIVERGENCES:
             failed += [f"{diagnostics['divergences']} divergences"]
-        if diagnostics.get("elbo_settled") is False:
+        if diagnostics.get("settled") is False:
             failed.append("the ELBO was still rising when the fit stopped")
         return failed
 

@@ -4,8 +4,8 @@ The graphs are the stock ones: PyMC distributions for the parameters, the log-li
 PyTensor, gradients by automatic differentiation.
 
 Gaussian mixtures
-    Each column of the data is standardised in the graph, z = (x - mean) / sd, and the priors are
-    on that scale, so they mean the same for data in any unit. With K components in D dimensions
+    Each column of the data is standardised, z = (x - mean) / sd, and the priors are on that
+    scale, so they mean the same for data in any unit. With K components in D dimensions
 
         weights       ~ Dirichlet(2, ..., 2)
         mean of z_k   ~ Normal(0, 2^2) in each dimension
@@ -36,9 +36,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
 from models import Data
@@ -47,6 +48,8 @@ from models.records import Floats, Integers
 if TYPE_CHECKING:
     from pymc import Model
     from pytensor.tensor import TensorVariable
+
+type Observed = NDArray[Any]
 
 # Shorter data share one graph: padding costs microseconds, another compilation half a minute.
 MIN_LENGTH = 512
@@ -129,7 +132,7 @@ def describe(model: str, priors: Priors = PRIORS) -> dict[str, str]:
     return described
 
 
-def observations(model: str, data: Data, n_features: int = 0) -> dict[str, Floats | Integers]:
+def observations(model: str, data: Data, n_features: int = 0) -> dict[str, Observed]:
     """Return the data as the `pm.Data` containers of the model's graph hold them.
 
     Parameters
@@ -144,11 +147,14 @@ def observations(model: str, data: Data, n_features: int = 0) -> dict[str, Float
     Returns
     -------
     dict of str to ndarray
-        ``data`` for a mixture; ``steps`` for an HMM: an index into its table of 2 V + 1 matrices,
+        For a mixture the standardised data ``z``, and the ``centre`` and ``scale`` that undo it;
+        ``steps`` for an HMM: an index into its table of 2 V + 1 matrices,
         padded to a power of two.
     """
     if model != "categorical_hmm":
-        return {"data": np.asarray(data, dtype=np.float64)}
+        x = np.asarray(data, dtype=np.float64)
+        centre, scale = x.mean(axis=0), x.std(axis=0)
+        return {"z": (x - centre) / scale, "centre": centre, "scale": scale}
     within, first, padding = 0, n_features, 2 * n_features
     steps = np.concatenate([np.asarray(sequence) + within for sequence in data])
     starts = np.cumsum([0, *(len(sequence) for sequence in data[:-1])])
@@ -158,7 +164,7 @@ def observations(model: str, data: Data, n_features: int = 0) -> dict[str, Float
     return {"steps": steps.astype(np.int64)}
 
 
-def build(model: str, dims: Mapping[str, int], observed: Mapping[str, Floats | Integers]) -> Model:
+def build(model: str, dims: Mapping[str, int], observed: Mapping[str, Observed]) -> Model:
     """Build the PyMC model of one of the three models, its priors being `PRIORS`.
 
     Parameters
@@ -178,23 +184,31 @@ def build(model: str, dims: Mapping[str, int], observed: Mapping[str, Floats | I
     """
     n_components = dims["n_components"]
     if model == "gaussian_mixture_1d":
-        return gaussian_mixture_1d(n_components, observed["data"])
+        return gaussian_mixture_1d(
+            n_components, observed["z"], observed["centre"], observed["scale"]
+        )
     if model == "gaussian_mixture_2d":
-        return gaussian_mixture_2d(n_components, observed["data"])
+        return gaussian_mixture_2d(
+            n_components, observed["z"], observed["centre"], observed["scale"]
+        )
     if model == "categorical_hmm":
         return categorical_hmm(n_components, dims["n_features"], observed["steps"])
     raise ValueError(f"no Bayesian version of the model {model!r}")
 
 
-def gaussian_mixture_1d(n_components: int, data: Floats, priors: Priors = PRIORS) -> Model:
+def gaussian_mixture_1d(
+    n_components: int, z: Floats, centre: Floats, scale: Floats, priors: Priors = PRIORS
+) -> Model:
     """Build the univariate Gaussian mixture with increasing means.
 
     Parameters
     ----------
     n_components : int
         K.
-    data : ndarray, shape (N,)
-        Observations, as the container ``data``.
+    z : ndarray, shape (N,)
+        Standardised data.
+    centre, scale : ndarray, shape ()
+        The data are ``centre + scale * z``.
     priors : Priors, optional
         The priors' constants.
 
@@ -208,9 +222,8 @@ def gaussian_mixture_1d(n_components: int, data: Floats, priors: Priors = PRIORS
 
     K = n_components
     with pm.Model(check_bounds=False) as model:
-        x = pm.Data("data", data)  # (N,)
-        centre, scale = x.mean(), x.std()
-        z = (x - centre) / scale
+        z = pm.Data("z", z)  # (N,)
+        centre, scale = pm.Data("centre", centre), pm.Data("scale", scale)
 
         weights = _simplex("weights", priors.weights, (K,))
         z_means = pm.Normal(
@@ -232,7 +245,7 @@ def gaussian_mixture_1d(n_components: int, data: Floats, priors: Priors = PRIORS
             - 0.5 * pt.log(2 * np.pi * z_variances)
             - 0.5 * (z[:, None] - z_means) ** 2 / z_variances
         )
-        log_likelihood = pt.logsumexp(log_joint, axis=1).sum() - x.shape[0] * pt.log(scale)
+        log_likelihood = pt.logsumexp(log_joint, axis=1).sum() - z.shape[0] * pt.log(scale)
         pm.Potential("log_likelihood", log_likelihood)
 
         pm.Deterministic("means", centre + scale * z_means)
@@ -240,15 +253,19 @@ def gaussian_mixture_1d(n_components: int, data: Floats, priors: Priors = PRIORS
     return model
 
 
-def gaussian_mixture_2d(n_components: int, data: Floats, priors: Priors = PRIORS) -> Model:
+def gaussian_mixture_2d(
+    n_components: int, z: Floats, centre: Floats, scale: Floats, priors: Priors = PRIORS
+) -> Model:
     """Build the multivariate Gaussian mixture with full covariances, in any dimension.
 
     Parameters
     ----------
     n_components : int
         K.
-    data : ndarray, shape (N, D)
-        Observations, as the container ``data``.
+    z : ndarray, shape (N, D)
+        Data with standardised columns.
+    centre, scale : ndarray, shape (D,)
+        The data are ``centre + scale * z``.
     priors : Priors, optional
         The priors' constants.
 
@@ -260,12 +277,12 @@ def gaussian_mixture_2d(n_components: int, data: Floats, priors: Priors = PRIORS
     import pymc as pm
     import pytensor.tensor as pt
 
-    K, D = n_components, data.shape[1]
+    K, D = n_components, z.shape[1]
     rows, columns = np.tril_indices(D, -1)
     with pm.Model(check_bounds=False) as model:
-        x = pm.Data("data", data, shape=(None, D))
-        centre, scale = x.mean(axis=0), x.std(axis=0)  # (D,)
-        z = (x - centre) / scale  # (N, D)
+        z = pm.Data("z", z, shape=(None, D))
+        centre = pm.Data("centre", centre, shape=(D,))
+        scale = pm.Data("scale", scale, shape=(D,))
 
         weights = _simplex("weights", priors.weights, (K,))
         z_means = pm.Normal("standard_means", 0, priors.mean_sd, shape=(K, D))
@@ -289,7 +306,7 @@ def gaussian_mixture_2d(n_components: int, data: Floats, priors: Priors = PRIORS
             - 0.5 * D * np.log(2 * np.pi)
             - 0.5 * (whitened**2).sum(axis=2)
         )
-        log_likelihood = pt.logsumexp(log_joint, axis=1).sum() - x.shape[0] * pt.log(scale).sum()
+        log_likelihood = pt.logsumexp(log_joint, axis=1).sum() - z.shape[0] * pt.log(scale).sum()
         pm.Potential("log_likelihood", log_likelihood)
 
         z_covariances = pt.linalg.inv(pt.matmul(A, A.mT))

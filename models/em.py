@@ -131,9 +131,12 @@ def fit_best(
     best = max(sound, key=final_log_likelihood)
     starts = [{"status": str(f.status), "log_likelihood": final_log_likelihood(f)} for f in fits]
     hits = sum(final_log_likelihood(f) >= final_log_likelihood(best) - SAME_OPTIMUM for f in sound)
+    message = f"{best.message}; {hits} of {n_starts} starts reached this optimum"
+    if degenerate := len(fits) - len(sound):
+        message += f", {degenerate} degenerated"
     return replace(
         best,
-        message=f"{best.message}; {hits} of {n_starts} starts reached this optimum",
+        message=message,
         details={"starts": starts, "hits": hits},
     )
 

@@ -192,12 +192,12 @@ def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Float
 
 
 def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Parameters:
-    """Return random parameters to start from: distinct data points as means, ascending.
+    """Return random parameters to start from: distinct values of the data as means, ascending.
 
     The weights are equal and every variance is the data's own.
     """
     K = dims["n_components"]
-    means = np.sort(rng.choice(x, K, replace=False))
+    means = np.sort(rng.choice(np.unique(x), K, replace=False))
     return Parameters(np.full(K, 1 / K), means, np.full(K, x.var()))
 
 
@@ -207,8 +207,8 @@ def check_data(data: Any, dims: Mapping[str, int]) -> Floats:
     Raises
     ------
     ValueError
-        If they are not one-dimensional and finite, are fewer than the components, or are all
-        the same.
+        If they are not one-dimensional and finite, or have fewer distinct values than there are
+        components.
     """
     x = records.finite_floats(data, "x")
     if x.ndim != 1:
@@ -216,6 +216,7 @@ def check_data(data: Any, dims: Mapping[str, int]) -> Floats:
     records.refuse_too_few(len(x), dims["n_components"])
     if x.min() == x.max():
         raise ValueError(f"every value is {x[0]:g}: a constant has no mixture to find")
+    records.refuse_too_few(len(np.unique(x)), dims["n_components"], "distinct values")
     return x
 
 

@@ -212,13 +212,13 @@ def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Float
 
 
 def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Parameters:
-    """Return random parameters to start from: distinct data points as means.
+    """Return random parameters to start from: distinct points of the data as means.
 
     They are in ascending order of their first coordinate; the weights are equal and every
     covariance is the data's own.
     """
     K = dims["n_components"]
-    means = rng.choice(x, K, replace=False)
+    means = rng.choice(np.unique(x, axis=0), K, replace=False)
     means = means[np.argsort(means[:, 0], kind="stable")]
     covariance = np.atleast_2d(np.cov(x.T, bias=True))
     return Parameters(np.full(K, 1 / K), means, np.repeat(covariance[None], K, axis=0))
@@ -230,8 +230,8 @@ def check_data(data: Any, dims: Mapping[str, int]) -> Floats:
     Raises
     ------
     ValueError
-        If they are not two-dimensional and finite, have fewer rows than there are components,
-        or have a column that is constant or that the others determine.
+        If they are not two-dimensional and finite, have fewer distinct rows than there are
+        components, or have a column that is constant or that the others determine.
     """
     x = records.finite_floats(data, "x")
     if x.ndim != 2 or not x.shape[1]:
@@ -248,6 +248,7 @@ def check_data(data: Any, dims: Mapping[str, int]) -> Floats:
                 "the columns determine one another (their correlation matrix is singular): "
                 "leave one out"
             )
+    records.refuse_too_few(len(np.unique(x, axis=0)), dims["n_components"], "distinct rows")
     return x
 
 

@@ -152,9 +152,9 @@ def finite_floats(data: Any, name: str) -> Floats:
     return array
 
 
-def refuse_too_few(rows: int, n_components: int) -> None:
+def refuse_too_few(number: int, n_components: int, what: str = "observations") -> None:
     """Raise ValueError if there are fewer observations than components."""
     if n_components < 1:
         raise ValueError(f"{n_components} components: there must be at least 1")
-    if rows < n_components:
-        raise ValueError(f"{rows} observations are too few for {n_components} components")
+    if number < n_components:
+        raise ValueError(f"{number} {what} are too few for {n_components} components")

@@ -67,8 +67,7 @@ def mixture_1d_em(weights, means, variances, x, iterations):
                 for a in x
             ]
             trace.append(
-                sum(mpmath.log(sum(row)) for row in joint)
-                - len(x) * mpmath.log(2 * mpmath.pi) / 2
+                sum(mpmath.log(sum(row)) for row in joint) - len(x) * mpmath.log(2 * mpmath.pi) / 2
             )
             if iteration == iterations:
                 return (w, m, v), trace

@@ -128,9 +128,7 @@ def test_posteriors(implementation, name):
     # The posterior is about these data: its mean is far more likely than an arbitrary start,
     # and near the parameters that the data were drawn from.
     aligned = fit.draws.relabelled(matching(case.model, fit.draws, case.parameters))
-    mean = case.model.Parameters(
-        **{k: a.mean(axis=(0, 1)) for k, a in aligned.arrays().items()}
-    )
+    mean = case.model.Parameters(**{k: a.mean(axis=(0, 1)) for k, a in aligned.arrays().items()})
     at_mean = case.model.log_likelihood(mean, case.data)
     at_truth = case.model.log_likelihood(case.parameters, case.data)
     assert at_mean > at_truth - case.model.n_free(case.parameters)

@@ -100,9 +100,7 @@ def test_noise_gains_less_than_its_parameters_cost():
     counts = np.bincount(prepared.data[0])
     one_state = float((counts * np.log(counts / 100)).sum())
     assert_printed(one_state, "-109.67198395")
-    best = em.fit_best(
-        hmm, prepared.data, prepared.dims, n_starts=10, rng=np.random.default_rng(0)
-    )
+    best = em.fit_best(hmm, prepared.data, prepared.dims, n_starts=10, rng=np.random.default_rng(0))
     assert_printed(best.trace[-1], "-104.1572")
     # BIC: five more parameters cost 5/2 log 100 = 11.5 nats, the gain is 5.5.
     assert best.trace[-1] - one_state < 2.5 * np.log(100)
@@ -158,9 +156,7 @@ def test_geyser_published_chain_has_the_published_likelihood():
     # The book prints three digits of each parameter; 127.31 is reached to its two decimals.
     assert digits(found, published.printed)
     # A free start can only do better than a stationary one.
-    best = em.fit_best(
-        hmm, prepared.data, prepared.dims, n_starts=10, rng=np.random.default_rng(0)
-    )
+    best = em.fit_best(hmm, prepared.data, prepared.dims, n_starts=10, rng=np.random.default_rng(0))
     assert_printed(best.trace[-1], "-126.70776")
     assert best.trace[-1] > found
 

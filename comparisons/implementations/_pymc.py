@@ -81,6 +81,8 @@ class Graph:
         with self.model:
             wrapped = self.model.logp_dlogp_function(ravel_inputs=True, initial_point=self._point)
         function: Callable[[Floats], tuple[Floats, Floats]] = _unchecked(wrapped._pytensor_function)
+        # Compile here: a sampler calls it from a thread of its own, with a small stack.
+        function(np.zeros(self.n_dim))
         return function
 
     @cached_property
@@ -130,7 +132,9 @@ def graph(problem: Problem) -> Graph:
 
     dims = problem.dims
     observed = bayesian.observations(problem.model, problem.data, dims.get("n_features", 0))
-    shapes = [array.shape if name == "steps" else array.shape[1:] for name, array in observed.items()]
+    shapes = [
+        array.shape if name == "steps" else array.shape[1:] for name, array in observed.items()
+    ]
     key = (problem.model, tuple(sorted(dims.items())), *shapes)
     if key not in _GRAPHS:
         _GRAPHS[key] = Graph(problem.model, bayesian.build(problem.model, dims, observed))

@@ -24,14 +24,15 @@ from models.records import Floats
 NAME = "pymc-advi"
 PACKAGE = "pymc"
 KIND = "posterior"
+SUMMARY = "PyMC, mean-field variational approximation of the posterior"
 
 DRAWS, QUICK_DRAWS = 2000, 1000
 
 # The restarts run briefly; the best goes on. Steps are counted in blocks, and the step size falls
 # whenever a block's mean ELBO is no better than that of the block before.
 RESTARTS, RESTART_STEPS = 4, 500
-BLOCK, MAX_BLOCKS = 500, 40
-RATE, RATE_FACTOR, LAST_RATE = 0.05, 0.4, 0.002
+BLOCK, QUICK_BLOCK, MAX_BLOCKS = 1000, 500, 40
+RATE, RATE_FACTOR, LAST_RATE = 0.05, 0.4, 0.0005
 START_SD = 0.1
 
 unsupported = _pymc.unsupported
@@ -72,9 +73,7 @@ class Ascent:
         self._rho.set_value(rho)
         for shared in self._moments:
             shared.set_value(np.zeros_like(shared.get_value()))
-        reseed_rngs(
-            [v for v in self._step.get_shared() if isinstance(v.type, RandomType)], seed
-        )
+        reseed_rngs([v for v in self._step.get_shared() if isinstance(v.type, RandomType)], seed)
 
     def run(self, steps: int, rate: float) -> Floats:
         """Return the one-draw estimate of the ELBO at each of some steps of Adam, in nats."""
@@ -104,6 +103,7 @@ def fit(problem: Problem) -> PosteriorFit:
     import pymc as pm
 
     draws = QUICK_DRAWS if problem.quick else DRAWS
+    block = QUICK_BLOCK if problem.quick else BLOCK
     rng = np.random.default_rng(problem.seed)
     with _pymc.quiet():
         graph = _pymc.graph(problem)
@@ -114,6 +114,7 @@ def fit(problem: Problem) -> PosteriorFit:
         elbo, rate, settled, restarts = _ascend(
             ascent,
             lambda: graph.flat(bayesian.start(problem.model, problem.dims, problem.data, rng)),
+            block,
             rng,
         )
         location, rho = ascent.state()
@@ -121,7 +122,7 @@ def fit(problem: Problem) -> PosteriorFit:
         unconstrained = location + sd * rng.normal(size=(1, draws, graph.n_dim))
         parameters = graph.parameters(unconstrained)
 
-    last = elbo[-BLOCK:]
+    last = elbo[-block:]
     details: dict[str, Any] = {
         "sampler": f"ADVI, PyMC {pm.__version__}",
         "family": "independent normals on the unconstrained scale (mean field)",
@@ -139,7 +140,7 @@ def fit(problem: Problem) -> PosteriorFit:
 
 
 def _ascend(
-    ascent: Ascent, start: Callable[[], Floats], rng: np.random.Generator
+    ascent: Ascent, start: Callable[[], Floats], block: int, rng: np.random.Generator
 ) -> tuple[Floats, float, bool, list[float]]:
     """Return the ELBO by step, the last step size, whether it settled, the restarts' ELBOs."""
     candidates = []
@@ -155,10 +156,10 @@ def _ascend(
     rate, blocks = RATE, [elbo]
     settled = False
     for _ in range(MAX_BLOCKS):
-        blocks.append(ascent.run(BLOCK, rate))
+        blocks.append(ascent.run(block, rate))
         before, after = blocks[-2:]
         gain = after.mean() - before.mean()
-        if gain < np.hypot(before.std(), after.std()) / np.sqrt(BLOCK):
+        if gain < np.hypot(before.std(), after.std()) / np.sqrt(block):
             if rate * RATE_FACTOR < LAST_RATE:
                 settled = True
                 break

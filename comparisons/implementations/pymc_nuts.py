@@ -15,6 +15,7 @@ from models.records import Floats
 NAME = "pymc-nuts"
 PACKAGE = "pymc"
 KIND = "posterior"
+SUMMARY = "PyMC, draws from the posterior by the No-U-Turn sampler"
 
 CHAINS, QUICK_CHAINS = 4, 2
 DRAWS, QUICK_DRAWS = 1000, 500

@@ -1,0 +1,205 @@
+"""The order in which a report tells its story, shared by the page and the Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import models
+from reports import numbers, reading, tables, verdicts
+from reports.figures import Drawn
+from reports.figures.style import slug
+from reports.reading import Entry
+from reports.tables import Table
+
+TITLE = "Lockstep"
+SUBTITLE = (
+    "Latent-variable models fitted side by side: EM written by hand, scikit-learn, hmmlearn, "
+    "and PyMC by ADVI and NUTS. Every fit is scored by one hand-written log-likelihood, after "
+    "its components have been brought into one order."
+)
+READING = (
+    "Matched fits begin at the same parameters and take the same number of EM iterations, "
+    "without ridge or prior: they must agree at every iteration. Fits as configured run as "
+    "their users run them, from their own starts to their own stopping rules: what agrees there "
+    "is where they end.",
+    "Agreeing with a library and recovering the truth are different claims, so |difference from "
+    "em| and |error| are kept in columns of their own.",
+    "Log-likelihoods are totals in nats, the latent variables summed out. A posterior's digits "
+    "stop where its Monte Carlo error begins.",
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a chapter: what is shown under one heading, in this order.
+
+    Attributes
+    ----------
+    title, anchor : str
+    blocks : tuple of Drawn, Table or str
+    folded : bool
+        Whether a page may show it folded up.
+    """
+
+    title: str
+    anchor: str
+    blocks: tuple[Drawn | Table | str, ...]
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A scenario for a reader.
+
+    Attributes
+    ----------
+    name, title, anchor, lesson : str
+    facts : str
+        Model and data in a line.
+    picture : Drawn or None
+    notes : tuple of str
+        What stands below the lesson: the published figures' tally, declared disagreements.
+    sections : tuple of Section
+    scenario : Entry
+    """
+
+    name: str
+    title: str
+    anchor: str
+    lesson: str
+    facts: str
+    picture: Drawn | None
+    notes: tuple[str, ...]
+    sections: tuple[Section, ...]
+    scenario: Entry
+
+
+def chapters(content: Entry, drawn: Mapping[str, Mapping[str, Drawn]]) -> list[Chapter]:
+    """Return the chapters of a report.
+
+    Parameters
+    ----------
+    content : mapping
+        As ``results.json``.
+    drawn : mapping
+        Figures by scenario and by what they show.
+    """
+    found = []
+    for scenario in content.get("scenarios") or []:
+        name = str(scenario.get("name"))
+        figures = drawn.get(name, {})
+        anchor = slug(name)
+        found.append(
+            Chapter(
+                name=name,
+                title=str(scenario.get("title") or name),
+                anchor=anchor,
+                lesson=str(scenario.get("lesson") or ""),
+                facts=facts(scenario),
+                picture=figures.get("data"),
+                notes=_notes(scenario),
+                sections=tuple(_sections(content, scenario, figures, anchor)),
+                scenario=scenario,
+            )
+        )
+    return found
+
+
+def facts(scenario: Entry) -> str:
+    """Return the model and the data in a line."""
+    try:
+        model = reading.module(scenario).TITLE
+    except ValueError:
+        model = reading.model_of(scenario)
+    noun = "state" if reading.is_hmm(scenario) else "component"
+    parts = [model, numbers.count(reading.n_components(scenario), noun)]
+    n = scenario.get("n_train")
+    what = "symbol" if reading.is_hmm(scenario) else "observation"
+    train = f"{numbers.count(n, what)} to fit"
+    data = scenario.get("data") or []
+    if reading.is_hmm(scenario) and len(data) > 1:
+        train += f" in {len(data)} sequences"
+    parts.append(train)
+    held = scenario.get("n_heldout")
+    parts.append(f"{held:,} held out" if held else "none held out")
+    parts.append("truth known" if scenario.get("truth") else "truth unknown")
+    return " · ".join(parts)
+
+
+def _notes(scenario: Entry) -> tuple[str, ...]:
+    published = verdicts.published_verdict(scenario)
+    declared = [
+        f"Declared: {tables.name(o)} ({verdicts.mode(o)}) {verdicts.WORDS[str(o['verdict'])]}: "
+        f"{o['expected']}."
+        for o in reading.outcomes(scenario)
+        if verdicts.is_declared(o)
+    ]
+    return tuple(n for n in (f"{published}." if published else "", *declared) if n)
+
+
+def _sections(
+    content: Entry, scenario: Entry, figures: Mapping[str, Drawn], anchor: str
+) -> list[Section]:
+    posterior = any(
+        reading.is_posterior(o) and reading.has_fit(o) for o in reading.outcomes(scenario)
+    )
+    no_draws = (
+        "The marginals are drawn from the posterior draws, which this report was rebuilt without."
+        if posterior and "posterior" not in figures
+        else None
+    )
+    plan: list[tuple[str, str, tuple[Drawn | Table | str | None, ...], bool]] = [
+        ("Verdicts", "verdicts", (tables.verdict_table(scenario),), False),
+        (
+            "Iterations in lock-step",
+            "lockstep",
+            (
+                figures.get("iterations"),
+                tables.lockstep_table(scenario),
+                figures.get("lockstep"),
+                tables.matched_table(scenario),
+            ),
+            False,
+        ),
+        (
+            "Parameter recovery" if scenario.get("truth") else "Parameters",
+            "recovery",
+            (figures.get("recovery"), figures.get("matrices"), tables.recovery_table(scenario)),
+            False,
+        ),
+        (
+            "Log-likelihood",
+            "log-likelihood",
+            (
+                figures.get("log-likelihood"),
+                figures.get("starts"),
+                tables.log_likelihood_table(scenario),
+            ),
+            False,
+        ),
+        (
+            "Posteriors",
+            "posteriors",
+            (
+                figures.get("posterior"),
+                no_draws,
+                tables.diagnostics_table(content, scenario),
+                tables.priors_table(scenario),
+            ),
+            False,
+        ),
+        ("Published figures", "published", (tables.published_table(scenario),), False),
+        ("Settings and versions", "settings", (tables.settings_table(scenario),), True),
+    ]
+    sections = []
+    for title, key, blocks, folded in plan:
+        there = tuple(block for block in blocks if block is not None)
+        if there:
+            sections.append(Section(title, f"{anchor}-{key}", there, folded))
+    return sections
+
+
+def model_names() -> dict[str, str]:
+    """Return the models' titles by name."""
+    return {name: models.load(name).TITLE for name in models.names()}

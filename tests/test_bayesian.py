@@ -1,0 +1,203 @@
+"""The Bayesian graphs against densities written independently, and the two ways to their draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import logsumexp
+
+from comparisons.implementations import _pymc, pymc_advi, pymc_nuts
+from comparisons.problem import Mode, Problem
+from conftest import make_case
+from models import bayesian, load
+from oracles import hmm_by_enumeration
+
+# Two evaluations of the same sum in another order: some tens of terms, each to 1e-16.
+RTOL = 1e-10
+
+
+@pytest.fixture(autouse=True)
+def small_graphs(monkeypatch):
+    """Compile HMM graphs of the length at hand rather than the one that scenarios share."""
+    monkeypatch.setattr(bayesian, "MIN_LENGTH", 1)
+
+
+def problem(name, data, dims, seed=0):
+    return Problem(name, data, dims, Mode.AS_CONFIGURED, seed=seed, quick=True)
+
+
+def draw_problem(name, seed=0, size=40):
+    case = make_case(name, seed, K=2, size=size)
+    return problem(name, case.data, case.dims)
+
+
+def density_and_values(name, data, dims, names, seed):
+    """Return the graph's log density at a random point, Jacobians left out, and values there."""
+    with _pymc.quiet():
+        observed = bayesian.observations(name, data, dims.get("n_features", 0))
+        model = bayesian.build(name, dims, observed)
+        start = bayesian.start(name, dims, data, np.random.default_rng(seed))
+        point = {v.name: start[v.name] for v in model.value_vars}
+        outputs = model.replace_rvs_by_values([model[n] for n in names])
+        values = model.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")(point)
+        density = model.compile_logp(jacobian=False, mode="FAST_COMPILE")(point)
+    return float(density), dict(zip(names, values))
+
+
+def dirichlet(rows, concentration):
+    rows = np.atleast_2d(rows)
+    return sum(stats.dirichlet(np.full(len(row), concentration)).logpdf(row) for row in rows)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("K", [1, 2, 3])
+def test_density_of_the_1d_mixture(K, seed):
+    x = np.random.default_rng(seed).normal(50, 7, 30)
+    names = ["weights", "means", "variances", "standard_means", "standard_variances"]
+    density, v = density_and_values("gaussian_mixture_1d", x, {"n_components": K}, names, seed)
+    joint = np.log(v["weights"]) + stats.norm.logpdf(
+        x[:, None], v["means"], np.sqrt(v["variances"])
+    )
+    prior = dirichlet(v["weights"], 2) if K > 1 else 0
+    prior += stats.norm.logpdf((v["means"] - x.mean()) / x.std(), 0, 2).sum()
+    prior += stats.invgamma.logpdf(v["variances"] / x.var(), a=1.5, scale=0.05).sum()
+    assert np.all(np.diff(v["means"]) > 0)
+    np.testing.assert_allclose(density, prior + logsumexp(joint, axis=1).sum(), rtol=RTOL)
+
+
+@pytest.mark.parametrize(("K", "D"), [(1, 2), (2, 1), (2, 2), (3, 3)])
+def test_density_of_the_2d_mixture(K, D):
+    x = np.random.default_rng(K).normal(0, 1, (30, D)) * [3, 0.5, 2][:D] + [1, 2, -3][:D]
+    names = ["weights", "means", "covariances", "bartlett_squares"]
+    density, v = density_and_values("gaussian_mixture_2d", x, {"n_components": K}, names, seed=1)
+    joint = np.log(v["weights"]) + np.stack(
+        [
+            stats.multivariate_normal(mean, covariance).logpdf(x)
+            for mean, covariance in zip(v["means"], v["covariances"])
+        ],
+        axis=1,
+    )
+    prior = dirichlet(v["weights"], 2) if K > 1 else 0
+    prior += stats.norm.logpdf((v["means"] - x.mean(axis=0)) / x.std(axis=0), 0, 2).sum()
+    scale = np.outer(x.std(axis=0), x.std(axis=0))
+    for covariance, squares in zip(v["covariances"] / scale, v["bartlett_squares"]):
+        # The inverse Wishart with expectation 0.1 I, times |d covariance / d (squares, below)|:
+        # from A to A A' it is 2^D prod A_ii^(D-i), i from 0; from a square to its root
+        # 1 / (2 A_ii); scaling by 10 acts on D (D + 1) / 2 entries; inverting gives |S|^(D + 1).
+        prior += stats.invwishart(df=D + 2, scale=0.1 * np.eye(D)).logpdf(covariance)
+        prior += 0.5 * (np.log(squares) * (D - 1 - np.arange(D))).sum()
+        prior += D * (D + 1) / 2 * np.log(10) + (D + 1) * np.linalg.slogdet(covariance)[1]
+    np.testing.assert_allclose(density, prior + logsumexp(joint, axis=1).sum(), rtol=RTOL)
+
+
+@pytest.mark.parametrize(
+    "data", [([1, 0, 2, 2, 1, 0],), ([2],), ([0, 1, 1], [2], [1, 0, 2, 2, 0, 1]), ([0], [1])]
+)
+@pytest.mark.parametrize("K", [1, 2, 3])
+def test_density_of_the_hmm(K, data):
+    data = tuple(np.array(sequence) for sequence in data)
+    names = ["startprob", "transmat", "emissionprob"]
+    dims = {"n_components": K, "n_features": 3}
+    density, v = density_and_values("categorical_hmm", data, dims, names, seed=3)
+    prior = sum(dirichlet(v[name], 1) for name in names if v[name].shape[-1] > 1)
+    evidence = [hmm_by_enumeration(*(v[name] for name in names), x)[0] for x in data]
+    np.testing.assert_allclose(density, prior + np.log(evidence).sum(), rtol=RTOL)
+
+
+def test_long_sequences_do_not_underflow():
+    rng = np.random.default_rng(5)
+    data = (rng.integers(0, 4, 3000), rng.integers(0, 4, 1))
+    names = ["startprob", "transmat", "emissionprob"]
+    density, v = density_and_values(
+        "categorical_hmm", data, {"n_components": 2, "n_features": 4}, names, seed=0
+    )
+    model = load("categorical_hmm")
+    expected = model.log_likelihood(model.Parameters(**v), data)
+    expected += sum(dirichlet(v[name], 1) for name in names)
+    np.testing.assert_allclose(density, expected, rtol=RTOL)
+
+
+def test_the_mixture_follows_the_units_of_the_data():
+    first = draw_problem("gaussian_mixture_1d")
+    shift, scale = 1e6, 2.0**-20
+    second = problem(first.model, shift + scale * first.data, first.dims)
+    at = np.random.default_rng(0).normal(0, 0.3, (1, 5, 5))
+    with _pymc.quiet():
+        graph = _pymc.graph(first)
+        value, gradient = graph.log_density(at[0, 0])
+        plain = graph.parameters(at)
+        graph = _pymc.graph(second)
+        moved_value, moved_gradient = graph.log_density(at[0, 0])
+        moved = graph.parameters(at)
+    # The shifted data carry 1e6 x 1e-16 of rounding, against a spread of 1e-6: 1e-4 in z, at most.
+    np.testing.assert_allclose(moved_value, value - len(first.data) * np.log(scale), rtol=1e-4)
+    np.testing.assert_allclose(moved_gradient, gradient, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(moved.means, shift + scale * plain.means, rtol=1e-15)
+    np.testing.assert_allclose(moved.variances, scale**2 * plain.variances, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["gaussian_mixture_1d", "categorical_hmm"])
+def test_a_graph_serves_other_data_as_a_fresh_one_would(name):
+    first, second = draw_problem(name, seed=1), draw_problem(name, seed=2)
+    with _pymc.quiet():
+        kept = _pymc.graph(first)
+        before = kept.log_density(np.zeros(kept.n_dim))[0]
+        assert _pymc.graph(second) is kept
+        observed = bayesian.observations(name, second.data, second.dims.get("n_features", 0))
+        fresh = _pymc.Graph(name, bayesian.build(name, second.dims, observed))
+        for at in np.random.default_rng(0).normal(size=(3, kept.n_dim)):
+            for mine, expected in zip(kept.log_density(at), fresh.log_density(at)):
+                np.testing.assert_array_equal(mine, expected)
+        assert kept.log_density(np.zeros(kept.n_dim))[0] != before
+
+
+@pytest.mark.parametrize("implementation", [pymc_nuts, pymc_advi])
+@pytest.mark.parametrize("name", ["gaussian_mixture_1d", "gaussian_mixture_2d", "categorical_hmm"])
+def test_draws_are_parameters_and_depend_on_the_seed_alone(name, implementation, capfd):
+    first, other = draw_problem(name, seed=1), draw_problem(name, seed=2)
+    fit = implementation.fit(first)
+    implementation.fit(other)
+    again = implementation.fit(first)
+    assert fit.draws == again.draws
+    assert capfd.readouterr() == ("", "")
+
+    lead = (2, 500) if implementation is pymc_nuts else (1, 1000)
+    for field, array in fit.draws.arrays().items():
+        assert array.shape[:2] == lead
+        assert np.isfinite(array).all()
+        if field.endswith("prob") or field in ("weights", "transmat"):
+            assert (array >= 0).all()
+            np.testing.assert_allclose(array.sum(axis=-1), 1, rtol=1e-12)
+    if name == "gaussian_mixture_1d":
+        assert (fit.draws.variances > 0).all()
+    if name == "gaussian_mixture_2d":
+        assert (np.linalg.eigvalsh(fit.draws.covariances) > 0).all()
+    assert all(values.shape == lead for values in fit.sample_stats.values())
+    assert (fit.elbo is None) == (implementation is pymc_nuts)
+
+
+def test_nuts_samples_a_posterior_known_in_closed_form():
+    # One state: the emission probabilities are Dirichlet(1 + counts).
+    counts = np.array([5, 20, 0])
+    data = (np.repeat(np.arange(3), counts),)
+    fit = pymc_nuts.fit(
+        problem("categorical_hmm", data, {"n_components": 1, "n_features": 3}, seed=1)
+    )
+    draws = fit.draws.emissionprob[:, :, 0].reshape(-1, 3)
+    exact = stats.dirichlet(1 + counts)
+    # At least 200 effective draws: 5 standard errors, 1e-6 a comparison.
+    error = np.sqrt(exact.var() / 200)
+    assert np.all(np.abs(draws.mean(axis=0) - exact.mean()) < 5 * error)
+
+
+def test_what_is_not_supported_says_why():
+    case = make_case("gaussian_mixture_1d")
+    matched = Problem(
+        "gaussian_mixture_1d", case.data, case.dims, Mode.MATCHED, 0, case.parameters, 3
+    )
+    for implementation in (pymc_nuts, pymc_advi):
+        assert (
+            implementation.unsupported(problem("gaussian_mixture_1d", case.data, case.dims)) is None
+        )
+        assert "iterations" in implementation.unsupported(matched)

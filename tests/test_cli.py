@@ -1,0 +1,274 @@
+"""The command line as a user meets it: in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from comparisons.implementations import implementations
+from comparisons.scenarios import scenarios
+from reports import cli, folder
+
+COMMAND = [sys.executable, "-m", "reports.cli"]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def lockstep(cache, tmp_path):
+    def run(*arguments, **options):
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"LOCKSTEP_CACHE": str(cache), "COLUMNS": "100"},
+            **options,
+        )
+
+    return run
+
+
+def whole(path):
+    """Return whether every file of a report is there as it was written."""
+    manifest = json.loads((path / "manifest.json").read_text())
+    return manifest["files"] and all(
+        hashlib.sha256((path / name).read_bytes()).hexdigest() == checksum
+        for name, checksum in manifest["files"].items()
+    )
+
+
+def write_csv(path, header, rows):
+    with path.open("w", newline="") as out:
+        csv.writer(out).writerows([header, *rows])
+    return path
+
+
+def test_help_and_list(lockstep):
+    top = lockstep("--help")
+    assert top.returncode == 0
+    assert "Exit status: 0 all ran and agree" in top.stdout
+    for command in ("report", "compare", "list"):
+        assert command in top.stdout
+        assert lockstep(command, "--help").returncode == 0
+    listed = lockstep("list")
+    assert listed.returncode == 0
+    for name in (*scenarios(), *implementations(), "gaussian-mixture-2d"):
+        assert name in listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["fit"], "invalid choice: 'fit'"),
+        (["report", "--only", "nothing"], "there is no scenario 'nothing'; there are gmm1d-"),
+        (["report", "--implementations", "R"], "there is no implementation 'R'; there are em"),
+        (["report", "--seed", "-1"], "invalid whole number from 0 value: '-1'"),
+        (["compare", "x.csv", "--components", "2"], "required: --model"),
+        (["compare", "x.csv", "--model", "lda", "--components", "2"], "invalid choice: 'lda'"),
+        (
+            ["compare", "x.csv", "--model", "categorical-hmm", "--components", "0"],
+            "invalid whole number from 1 value: '0'",
+        ),
+        (
+            ["compare", "x.csv", "--model", "categorical-hmm", "--components", "2"],
+            "x.csv: there is no such file",
+        ),
+    ],
+)
+def test_bad_usage_exits_with_2_and_one_clear_line(lockstep, arguments, message):
+    done = lockstep(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_report_quick_end_to_end(lockstep, tmp_path):
+    names = ["gmm1d-notebook", "gmm2d-notebook", "hmm-weather"]
+    done = lockstep("report", "--quick", "--only", *names, "--out", "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "out"
+    assert whole(out)
+    results = json.loads((out / "results.json").read_text())
+    assert results["schema_version"] == 1
+    assert set(results["environment"]) >= {"python", "platform", "packages", "seed", "seconds"}
+    assert [s["name"] for s in results["scenarios"]] == names
+    for scenario in results["scenarios"]:
+        rows = {(o["implementation"], o["mode"]): o for o in scenario["outcomes"]}
+        assert {name for name, _ in rows} == set(implementations())
+        for (name, mode), outcome in rows.items():
+            if outcome["status"] == "unsupported":
+                assert outcome["message"]
+                continue
+            assert outcome["status"] not in ("failed", "not_installed"), outcome["message"]
+            assert np.isfinite(outcome["log_likelihood"]["train"])
+            assert np.isfinite(outcome["log_likelihood"]["heldout"])
+            assert outcome["recovery"]["max_abs_error"] > 0
+            if mode == "matched" and name != "em":
+                assert outcome["agreement"]["max_abs_difference"] <= 1e-9
+            if outcome["kind"] == "posterior":
+                assert outcome["recovery"]["of"] >= 6
+                assert (out / "posterior" / f"{scenario['name']}.{name}.nc").stat().st_size > 1000
+    for name in ("index.html", "report.md", "recovery.csv", "log_likelihood.csv"):
+        assert (out / name).stat().st_size > 1000
+    for name in names:
+        assert list((out / "figures").glob(f"{name}-*.svg"))
+        assert list((out / "figures").glob(f"{name}-*.png"))
+    assert "agree where they should" in done.stdout
+    assert "\x1b[" not in done.stdout + done.stderr, "colour is for terminals"
+    assert "gmm1d-notebook: em (matched)" in done.stderr, "progress goes to stderr"
+
+    began = time.perf_counter()
+    again = lockstep("report", "--quick", "--only", *names, "--out", "out")
+    assert again.returncode == 0
+    assert "Nothing has changed" in again.stderr
+    assert time.perf_counter() - began < 60, "nothing may be fitted again"
+
+    # A damaged report is made again from the kept fits, and comes out the same.
+    (out / "recovery.csv").write_text("damaged")
+    repaired = lockstep("report", "--quick", "--only", *names, "--out", "out")
+    assert repaired.returncode == 0
+    assert "Nothing has changed" not in repaired.stderr
+    assert "kept from before" in repaired.stderr
+    assert whole(out)
+    assert json.loads((out / "results.json").read_text())["scenarios"] == results["scenarios"]
+
+
+def test_compare_on_a_users_file(lockstep, tmp_path):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(0, 1, 120), rng.normal(6, 1, 80)])
+    write_csv(tmp_path / "mine.csv", ["id", "length"], [(i, v) for i, v in enumerate(x)])
+    done = lockstep(
+        *("compare", "mine.csv", "--model", "gaussian-mixture-1d", "--components", 2),
+        *("--columns", "length", "--implementations", "em", "scikit-learn", "--json", "-"),
+    )
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    (scenario,) = content["scenarios"]
+    assert scenario["title"] == "mine.csv"
+    assert scenario["truth"] is None
+    matched = scenario["outcomes"][1]
+    assert matched["agreement"]["max_abs_difference"] <= 1e-9
+    weights = scenario["outcomes"][2]["parameters"]["weights"]
+    assert weights == pytest.approx([0.6, 0.4], abs=0.02)
+    assert "mine.csv" in done.stderr, "the table moves to stderr when stdout carries JSON"
+    assert whole(tmp_path / "lockstep-mine")
+
+
+def test_compare_symbols_in_several_sequences(lockstep, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [(int(v), 25 if i % 25 == 0 else "") for i, v in enumerate(rng.integers(0, 3, 100))]
+    write_csv(tmp_path / "days.csv", ["symbol", "length"], rows)
+    done = lockstep(
+        *("compare", "days.csv", "--model", "categorical-hmm", "--components", 2),
+        *("--lengths-column", "length", "--implementations", "em", "hmmlearn"),
+        *("--out", "out", "--json", "results.json"),
+    )
+    # hmmlearn's ten iterations may end short of the optimum, which is a disagreement.
+    assert done.returncode in (0, 1), done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    matched = results["scenarios"][0]["outcomes"][1]
+    assert matched["implementation"] == "hmmlearn"
+    assert matched["agreement"]["max_abs_difference"] <= 1e-9
+    differs = any(o["verdict"] == "differs" for o in results["scenarios"][0]["outcomes"])
+    assert done.returncode == int(differs)
+
+
+def test_a_disagreement_exits_with_1(lockstep, tmp_path):
+    """Three points in one place: EM collapses there, and says so, on every start that tries."""
+    write_csv(tmp_path / "x.csv", ["x"], [(v,) for v in [0, 0, 0, 5, 5, 5]])
+    done = lockstep(
+        *("compare", "x.csv", "--model", "gaussian-mixture-1d", "--components", 2),
+        *("--implementations", "em"),
+    )
+    assert done.returncode == 1
+    assert "collapsed onto a point" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_report_replaces_no_folder_of_yours(lockstep, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").write_text("precious")
+    done = lockstep("report", "--only", "gmm1d-separated", "--out", "photos")
+    assert done.returncode == 2
+    assert "photos has files that are not a report" in done.stderr
+    assert (tmp_path / "photos" / "cat.png").read_text() == "precious"
+    done = lockstep("report", "--only", "gmm1d-separated", "--out", "photos/cat.png")
+    assert done.returncode == 2
+    assert "is a file" in done.stderr
+
+
+def test_killing_a_run_at_any_moment_leaves_the_last_report_whole(lockstep, tmp_path, cache):
+    arguments = ["report", "--only", "gmm1d-separated", "--implementations", "em", "--out", "out"]
+    began = time.perf_counter()
+    assert lockstep(*arguments).returncode == 0
+    took = time.perf_counter() - began
+    before = (tmp_path / "out" / "results.json").read_bytes()
+    for share in (0.3, 0.6, 0.8, 0.95):
+        process = subprocess.Popen(
+            [*COMMAND, *arguments, "--seed", "1"],
+            cwd=tmp_path,
+            env=os.environ | {"LOCKSTEP_CACHE": str(tmp_path / f"fits-{share}")},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(share * took)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert whole(tmp_path / "out")
+        if (tmp_path / "out" / "results.json").read_bytes() != before:
+            break  # the machine was quick: the new report had taken its place, whole
+    assert lockstep(*arguments).returncode == 0
+    assert whole(tmp_path / "out")
+    assert not list(tmp_path.glob(".out.partial-*")), "what a killed run left is cleared away"
+
+
+def test_interrupting_says_how_to_go_on(tmp_path):
+    process = subprocess.Popen(
+        [*COMMAND, "report", "--implementations", "em", "--out", "out"],
+        cwd=tmp_path,
+        env=os.environ | {"LOCKSTEP_CACHE": str(tmp_path / "fits")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    line = process.stderr.readline()
+    assert line.startswith("[1/")
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "finished fits are kept, run the command again to go on" in stderr
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "fits").rglob("*"))
+
+
+def test_a_failed_fit_is_tried_again_next_time():
+    def content(status):
+        return {"scenarios": [{"outcomes": [{"status": status}]}]}
+
+    assert folder.complete(content("converged"))
+    assert folder.complete(content("unsupported"))
+    assert not folder.complete(content("failed"))
+    assert not folder.complete(content("not_installed"))
+
+
+def test_a_published_figure_that_is_missed_exits_with_1():
+    scenario = {"outcomes": [{"counts_against": False}], "published": [{"matches": None}]}
+    assert cli.agrees({"scenarios": [scenario]})
+    scenario["published"].append({"matches": False})
+    assert not cli.agrees({"scenarios": [scenario]})
