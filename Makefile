@@ -70,3 +70,11 @@ lock: $(filter .uv/bin/uv,$(UV))  ## Pin the dependencies anew in requirements.t
 clean:  ## Remove the environment, the caches and the latest report
 	@rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/latest
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: publish
+publish: report  ## Renew reports/published, the report kept in the repository
+	@rm -rf reports/published
+	@mkdir -p reports/published/figures
+	@cp reports/latest/report.md reports/latest/recovery.csv reports/latest/log_likelihood.csv \
+	  reports/published/
+	@cp reports/latest/figures/*.png reports/published/figures/

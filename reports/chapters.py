@@ -18,6 +18,10 @@ SUBTITLE = (
     "and PyMC by ADVI and NUTS. Every fit is scored by one hand-written log-likelihood, after "
     "its components have been brought into one order."
 )
+SUMMARY = (
+    "Matched: Δ is the largest difference from em in any parameter at any iteration. As "
+    "configured: nats below the best fit."
+)
 READING = (
     "Matched fits begin at the same parameters and take the same number of EM iterations, "
     "without ridge or prior: they must agree at every iteration. Fits as configured run as "

@@ -19,8 +19,20 @@ RTOL = 1e-10
 
 @pytest.fixture(autouse=True)
 def small_graphs(monkeypatch):
-    """Compile HMM graphs of the length at hand rather than the one that scenarios share."""
+    """Compile HMM graphs of the length at hand, and none for other tests to find."""
     monkeypatch.setattr(bayesian, "MIN_LENGTH", 1)
+    monkeypatch.setattr(_pymc, "_GRAPHS", {})
+    monkeypatch.setattr(pymc_advi, "_ASCENTS", {})
+
+
+@pytest.fixture
+def interpreted():
+    """Evaluate graphs without compiling them: slower by the call, quicker for a few of them."""
+    with _pymc.quiet():
+        import pytensor
+
+        with pytensor.config.change_flags(mode="FAST_COMPILE", cxx=""):
+            yield
 
 
 def problem(name, data, dims, seed=0):
@@ -40,8 +52,8 @@ def density_and_values(name, data, dims, names, seed):
         start = bayesian.start(name, dims, data, np.random.default_rng(seed))
         point = {v.name: start[v.name] for v in model.value_vars}
         outputs = model.replace_rvs_by_values([model[n] for n in names])
-        values = model.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")(point)
-        density = model.compile_logp(jacobian=False, mode="FAST_COMPILE")(point)
+        values = model.compile_fn(outputs, on_unused_input="ignore")(point)
+        density = model.compile_logp(jacobian=False)(point)
     return float(density), dict(zip(names, values))
 
 
@@ -52,7 +64,7 @@ def dirichlet(rows, concentration):
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("K", [1, 2, 3])
-def test_density_of_the_1d_mixture(K, seed):
+def test_density_of_the_1d_mixture(K, seed, interpreted):
     x = np.random.default_rng(seed).normal(50, 7, 30)
     names = ["weights", "means", "variances", "standard_means", "standard_variances"]
     density, v = density_and_values("gaussian_mixture_1d", x, {"n_components": K}, names, seed)
@@ -67,7 +79,7 @@ def test_density_of_the_1d_mixture(K, seed):
 
 
 @pytest.mark.parametrize(("K", "D"), [(1, 2), (2, 1), (2, 2), (3, 3)])
-def test_density_of_the_2d_mixture(K, D):
+def test_density_of_the_2d_mixture(K, D, interpreted):
     x = np.random.default_rng(K).normal(0, 1, (30, D)) * [3, 0.5, 2][:D] + [1, 2, -3][:D]
     names = ["weights", "means", "covariances", "bartlett_squares"]
     density, v = density_and_values("gaussian_mixture_2d", x, {"n_components": K}, names, seed=1)
@@ -95,7 +107,7 @@ def test_density_of_the_2d_mixture(K, D):
     "data", [([1, 0, 2, 2, 1, 0],), ([2],), ([0, 1, 1], [2], [1, 0, 2, 2, 0, 1]), ([0], [1])]
 )
 @pytest.mark.parametrize("K", [1, 2, 3])
-def test_density_of_the_hmm(K, data):
+def test_density_of_the_hmm(K, data, interpreted):
     data = tuple(np.array(sequence) for sequence in data)
     names = ["startprob", "transmat", "emissionprob"]
     dims = {"n_components": K, "n_features": 3}
@@ -105,7 +117,7 @@ def test_density_of_the_hmm(K, data):
     np.testing.assert_allclose(density, prior + np.log(evidence).sum(), rtol=RTOL)
 
 
-def test_long_sequences_do_not_underflow():
+def test_long_sequences_do_not_underflow(interpreted):
     rng = np.random.default_rng(5)
     data = (rng.integers(0, 4, 3000), rng.integers(0, 4, 1))
     names = ["startprob", "transmat", "emissionprob"]
@@ -118,7 +130,7 @@ def test_long_sequences_do_not_underflow():
     np.testing.assert_allclose(density, expected, rtol=RTOL)
 
 
-def test_the_mixture_follows_the_units_of_the_data():
+def test_the_mixture_follows_the_units_of_the_data(interpreted):
     first = draw_problem("gaussian_mixture_1d")
     shift, scale = 1e6, 2.0**-20
     second = problem(first.model, shift + scale * first.data, first.dims)
@@ -138,31 +150,35 @@ def test_the_mixture_follows_the_units_of_the_data():
 
 
 @pytest.mark.parametrize("name", ["gaussian_mixture_1d", "categorical_hmm"])
-def test_a_graph_serves_other_data_as_a_fresh_one_would(name):
+def test_a_graph_serves_other_data_as_a_fresh_one_would(name, interpreted):
     first, second = draw_problem(name, seed=1), draw_problem(name, seed=2)
     with _pymc.quiet():
         kept = _pymc.graph(first)
-        before = kept.log_density(np.zeros(kept.n_dim))[0]
+        before = kept.log_density(np.linspace(-1, 1, kept.n_dim))[0]
         assert _pymc.graph(second) is kept
         observed = bayesian.observations(name, second.data, second.dims.get("n_features", 0))
         fresh = _pymc.Graph(name, bayesian.build(name, second.dims, observed))
         for at in np.random.default_rng(0).normal(size=(3, kept.n_dim)):
             for mine, expected in zip(kept.log_density(at), fresh.log_density(at)):
                 np.testing.assert_array_equal(mine, expected)
-        assert kept.log_density(np.zeros(kept.n_dim))[0] != before
+        assert kept.log_density(np.linspace(-1, 1, kept.n_dim))[0] != before
 
 
 @pytest.mark.parametrize("implementation", [pymc_nuts, pymc_advi])
 @pytest.mark.parametrize("name", ["gaussian_mixture_1d", "gaussian_mixture_2d", "categorical_hmm"])
-def test_draws_are_parameters_and_depend_on_the_seed_alone(name, implementation, capfd):
-    first, other = draw_problem(name, seed=1), draw_problem(name, seed=2)
+def test_draws_are_parameters_and_depend_on_the_seed_alone(
+    name, implementation, interpreted, monkeypatch, capfd
+):
+    for constant in ("QUICK_DRAWS", "QUICK_TUNE", "QUICK_BLOCK", "RESTART_STEPS", "MAX_BLOCKS"):
+        monkeypatch.setattr(implementation, constant, 20, raising=False)
+    first, other = draw_problem(name, seed=1, size=16), draw_problem(name, seed=2, size=16)
     fit = implementation.fit(first)
     implementation.fit(other)
     again = implementation.fit(first)
     assert fit.draws == again.draws
     assert capfd.readouterr() == ("", "")
 
-    lead = (2, 500) if implementation is pymc_nuts else (1, 1000)
+    lead = (2, 20) if implementation is pymc_nuts else (1, 20)
     for field, array in fit.draws.arrays().items():
         assert array.shape[:2] == lead
         assert np.isfinite(array).all()

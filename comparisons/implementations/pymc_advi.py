@@ -61,7 +61,8 @@ class Ascent:
             moments.extend(shared for shared in updates if shared not in parameters)
             return updates
 
-        self._step = inference.objective.step_function(score=True, obj_optimizer=adam)
+        with graph.model:  # so that it is compiled without checks of the priors' constants
+            self._step = inference.objective.step_function(score=True, obj_optimizer=adam)
         self._moments = moments
 
     def restart(self, location: Floats, rho: Floats, seed: int) -> None:

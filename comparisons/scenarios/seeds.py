@@ -160,7 +160,8 @@ SCENARIOS = (
         model="categorical_hmm",
         lesson="The symbols are independent and uniform, so there is nothing to recover; two "
         "states still gain 5.5 nats over one, for five more parameters. The likelihood is flat, "
-        "random starts end in different places, and an honest posterior does not settle.",
+        "random starts can end in different places, and the posterior stays nearly as wide as the "
+        "prior: that is how noise looks when it is read honestly.",
         n_iter=10,
         prepare=hmm_weather_noise,
         expected={

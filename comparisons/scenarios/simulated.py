@@ -5,11 +5,11 @@ from __future__ import annotations
 from comparisons.problem import Mode
 from comparisons.scenarios import Prepared, Scenario
 
-SEED = 7
+SEED = 9
 
 
 def hmm_weather() -> Prepared:
-    """Draw 12 sequences of 50 days, and 12 more to hold out."""
+    """Draw 10 sequences of 50 days, and 10 more to hold out."""
     import numpy as np
 
     from models import categorical_hmm as model
@@ -20,7 +20,7 @@ def hmm_weather() -> Prepared:
         emissionprob=[[0.1, 0.3, 0.6], [0.7, 0.2, 0.1]],
     )
     rng = np.random.default_rng(SEED)
-    lengths = [50] * 12
+    lengths = [50] * 10
     dims = {"n_components": 2, "n_features": 3}
     data = model.sample(truth, lengths, rng)
     return Prepared(
@@ -38,9 +38,9 @@ SCENARIOS = (
         name="hmm-weather",
         title="Rainy and sunny days",
         model="categorical_hmm",
-        lesson="The weather example with weather in it: twelve sequences of fifty days, drawn from "
-        "a model whose parameters can be recovered. The start probabilities rest on twelve first "
-        "days only, and show it. One random start in three ends 38 nats lower.",
+        lesson="The weather example with weather in it: ten sequences of fifty days, drawn from a "
+        "model whose parameters can be recovered. The start probabilities rest on ten first days "
+        "only, and show it. Two random starts in five end 32 nats lower.",
         n_iter=50,
         prepare=hmm_weather,
         expected={

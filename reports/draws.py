@@ -1,0 +1,61 @@
+"""Posterior draws as ArviZ keeps them: named dimensions, named components."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.records import Parameters
+from reports import reading
+from reports.reading import Entry
+
+if TYPE_CHECKING:
+    from xarray import DataTree
+
+DIMS = {
+    "weights": ["component"],
+    "means": ["component", "axis"],
+    "variances": ["component"],
+    "covariances": ["component", "axis", "other_axis"],
+    "startprob": ["state"],
+    "transmat": ["state", "next_state"],
+    "emissionprob": ["state", "symbol"],
+}
+
+
+def to_datatree(scenario: Entry, draws: Parameters) -> DataTree:
+    """Return aligned draws with dimensions chain, draw and the model's own.
+
+    Parameters
+    ----------
+    scenario : mapping
+        Gives components, axes and symbols their names.
+    draws : Parameters
+        With leading axes (chain, draw).
+    """
+    import arviz_base
+
+    arrays = draws.arrays()
+    dims = {name: DIMS[name][: array.ndim - 2] for name, array in arrays.items()}
+    sizes = {d: n for name, a in arrays.items() for d, n in zip(dims[name], a.shape[2:])}
+    components = _distinct(reading.component_names(scenario))
+    names: dict[str, list[str]] = {
+        "component": components,
+        "state": components,
+        "next_state": components,
+        "symbol": _distinct(reading.symbol_names(scenario)),
+    }
+    axes = _distinct(reading.axis_names(scenario, sizes.get("axis", 0)))
+    names |= {"axis": axes, "other_axis": axes}
+    coords: dict[str, Any] = {d: names[d] for d, n in sizes.items() if len(names[d]) == n}
+    tree: DataTree = arviz_base.from_dict({"posterior": arrays}, dims=dims, coords=coords)
+    tree["posterior"].attrs = {
+        "scenario": str(scenario.get("name")),
+        "model": reading.model_of(scenario),
+        "note": "components are in the order of the report, relabelled draw by draw",
+    }
+    return tree
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Return the names, numbered where two are alike."""
+    return names if len(set(names)) == len(names) else [f"{n} {i}" for i, n in enumerate(names)]

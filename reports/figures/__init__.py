@@ -1,0 +1,75 @@
+"""The figures of a report, each as SVG and PNG; matplotlib is imported only to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports import reading
+from reports.figures import chains, fits, mixtures, posteriors
+from reports.figures.style import Drawn, house_style, render
+from reports.reading import Entry
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from models.records import Parameters
+
+__all__ = ["Drawn", "draw", "draw_all", "write"]
+
+
+def draw_all(
+    content: Entry, draws: Mapping[tuple[str, str], Parameters]
+) -> dict[str, dict[str, Drawn]]:
+    """Draw every figure of a report.
+
+    Parameters
+    ----------
+    content : mapping
+        As ``results.json``.
+    draws : mapping of (scenario, implementation) to Parameters
+        Aligned; without them there are no marginals.
+
+    Returns
+    -------
+    dict
+        Figures by scenario and by what they show.
+    """
+    found = {}
+    for scenario in content.get("scenarios") or []:
+        own = {who: d for (name, who), d in draws.items() if name == scenario.get("name")}
+        found[str(scenario.get("name"))] = draw(scenario, own)
+    return found
+
+
+def draw(scenario: Entry, draws: Mapping[str, Parameters]) -> dict[str, Drawn]:
+    """Draw the figures of one scenario, those that its results allow."""
+    makers: dict[str, Callable[[Entry], tuple[Figure, str, str] | None]] = {
+        "data": chains.symbols if reading.is_hmm(scenario) else mixtures.data,
+        "iterations": mixtures.iterations,
+        "log-likelihood": fits.traces,
+        "lockstep": fits.lockstep,
+        "starts": fits.starts,
+        "recovery": fits.recovery,
+        "matrices": chains.matrices,
+        "posterior": lambda s: posteriors.marginals(s, draws),
+    }
+    drawn = {}
+    with house_style():
+        for what, make in makers.items():
+            made = make(scenario)
+            if made is not None:
+                figure, alt, caption = made
+                svg, png = render(figure)
+                drawn[what] = Drawn(str(scenario.get("name")), what, alt, caption, svg, png)
+    return drawn
+
+
+def write(drawn: Mapping[str, Mapping[str, Drawn]], folder: Path) -> None:
+    """Write every figure into a folder, as SVG and PNG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for figures in drawn.values():
+        for figure in figures.values():
+            (folder / f"{figure.stem}.svg").write_text(figure.svg, encoding="utf-8")
+            (folder / f"{figure.stem}.png").write_bytes(figure.png)

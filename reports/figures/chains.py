@@ -1,0 +1,218 @@
+"""Pictures of hidden Markov models: symbols with state probabilities, and the matrices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models import categorical_hmm
+from models.records import Floats, Parameters
+from reports import numbers, reading
+from reports.figures import style
+from reports.figures.mixtures import Picture, fitted
+from reports.reading import Entry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STEPS = 200
+"""Steps drawn, over as many sequences as fit."""
+
+WRITTEN = 160
+"""Cells of the matrices that are still written as numbers."""
+
+
+def sequences(scenario: Entry) -> list[Any]:
+    """Return the sequences to draw, whole ones as far as they fit."""
+    found: list[Any] = []
+    left = STEPS
+    for given in scenario.get("data") or []:
+        symbols = np.array(
+            [s for s in given or [] if isinstance(s, int) and s >= 0], dtype=np.int64
+        )
+        if not len(symbols) or left <= 0 or (found and len(symbols) > left):
+            break
+        found.append(symbols[:left])
+        left -= len(found[-1])
+    return found
+
+
+def symbols(scenario: Entry) -> Picture | None:
+    """Draw the symbols and the probabilities of the states, given all symbols."""
+    shown = sequences(scenario)
+    if not shown:
+        return None
+    fits = fitted(scenario)
+    names, states = reading.symbol_names(scenario), reading.component_names(scenario)
+    V, K = len(names), len(states)
+    figure = style.new_figure(3.9)
+    above = figure.add_axes((0.105, 0.60, 0.875, 0.36))
+    below = figure.add_axes((0.105, 0.22, 0.875, 0.33))
+    begins = np.concatenate([[0], np.cumsum([len(s) for s in shown])])
+    every = np.concatenate(shown)
+    mark = "|" if V <= 12 else "."
+    above.plot(np.arange(len(every)), every, mark, ms=7, mew=1.2, color=style.INK)
+    above.set_ylim(-0.6, V - 0.4)
+    above.set_yticks(range(V) if V <= 8 else range(0, V, max(1, V // 6)))
+    above.set_yticklabels([str(names[int(v)])[:14] for v in above.get_yticks()])
+    above.tick_params(labelbottom=False)
+    handles, labels = _probabilities(scenario, below, shown, fits, K)
+    below.set_ylim(-0.03, 1.03)
+    what = f"P({states[0]})" if K == 2 else "em: P(state)"
+    below.set_ylabel(what)
+    below.set_xlabel("step")
+    for axes in (above, below):
+        axes.set_xlim(-1, len(every))
+        for begin in begins[1:-1]:
+            axes.axvline(begin - 0.5, color="#8c959f", lw=0.8, ls=(0, (4, 2)))
+    if handles:
+        style.legend(
+            below, handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=6
+        )
+    total = sum(len(s or []) for s in scenario.get("data") or [])
+    part = f" The first {len(every):,} of {total:,} steps are drawn." if len(every) < total else ""
+    several = " Dashed lines part the sequences." if len(shown) > 1 else ""
+    shares = np.bincount(every, minlength=V)[:V] / len(every)
+    told = ", ".join(f"{n} {s:.0%}" for n, s in list(zip(names, shares))[:12])
+    return (
+        figure,
+        f"Observed symbols over {len(every)} steps ({told}), and below the probability of "
+        f"{states[0]} at each step, given all symbols, under each fit.",
+        "The observed symbols, and what each fit infers of the hidden state from all of them"
+        f"{', posteriors at their mean' if any(who.startswith('pymc') for who in fits) else ''}."
+        f"{several}{part}",
+    )
+
+
+def _probabilities(
+    scenario: Entry, axes: Axes, shown: list[Any], fits: dict[str, Parameters], K: int
+) -> tuple[list[Any], list[str]]:
+    handles: list[Any] = []
+    labels: list[str] = []
+    if K > 2:
+        lead = "em" if "em" in fits else next(iter(fits), None)
+        gamma = None if lead is None else _smoothed(fits[lead], shown)
+        if gamma is not None:
+            steps = np.arange(len(gamma))
+            colours = [style.component(k) for k in range(K)]
+            handles = list(axes.stackplot(steps, gamma.T, colors=colours, alpha=0.75, lw=0))
+            labels = reading.component_names(scenario)
+        return handles, labels
+    known = reading.record(scenario, scenario.get("truth"))
+    lines: list[tuple[str, Parameters]] = [] if known is None else [("truth", known)]
+    for who, parameters in [*lines, *fits.items()]:
+        gamma = _smoothed(parameters, shown)
+        if gamma is None:
+            continue
+        unknown = {"color": style.INK, "ls": ":", "lw": 1.5, "zorder": 3}
+        look = unknown if who == "truth" else style.line(who, 0.65)
+        (line,) = axes.plot(gamma[:, 0], **look)
+        if who != "truth":
+            style.owned(line, who)
+        handles.append(line)
+        labels.append("true parameters" if who == "truth" else who)
+    return handles, labels
+
+
+def _smoothed(parameters: Parameters, shown: list[Any]) -> Floats | None:
+    """Return the states' probabilities, sequence after sequence; None where they do not exist."""
+    assert isinstance(parameters, categorical_hmm.Parameters)
+    V = parameters.emissionprob.shape[1]
+    if any(s.max() >= V for s in shown):
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gamma = np.concatenate([categorical_hmm.state_probabilities(parameters, s) for s in shown])
+    return gamma if np.isfinite(gamma).all() else None
+
+
+def matrices(scenario: Entry) -> Picture | None:
+    """Draw start, transition and emission probabilities of truth and fits, one above the other."""
+    if not reading.is_hmm(scenario):
+        return None
+    rows: list[tuple[str, Parameters]] = []
+    truth = reading.record(scenario, scenario.get("truth"))
+    if truth is not None:
+        rows.append(("truth", truth))
+    elif scenario.get("published"):
+        reference = reading.record(scenario, scenario.get("reference"))
+        rows += [] if reference is None else [("published", reference)]
+    rows += fitted(scenario).items()
+    if not rows:
+        return None
+    states, names = reading.component_names(scenario), reading.symbol_names(scenario)
+    K, V = len(states), len(names)
+    gap = np.nan
+    blocks = []
+    for _, p in rows:
+        a = p.arrays()
+        space = np.full((K, 1), gap)
+        blocks.append(
+            np.hstack([a["startprob"][:, None], space, a["transmat"], space, a["emissionprob"]])
+        )
+        blocks.append(np.full((1, K + V + 3), gap))
+    image = np.vstack(blocks[:-1])
+    height = 0.62 + min(0.21 * len(image), 6.5)
+    figure = style.new_figure(height)
+    axes = figure.add_axes((0.20, 0.02, 0.785, 1 - 0.55 / height - 0.02))
+    y, x = (np.arange(n + 1) - 0.5 for n in image.shape)
+    axes.pcolormesh(
+        x, y, np.ma.masked_invalid(image), cmap=_ramp(), vmin=0, vmax=1, edgecolors="none"
+    )
+    axes.set_ylim(len(image) - 0.5, -0.5)
+    _write_cells(axes, image)
+    spread = V <= 12
+    heads: dict[float, str] = {0: "start"}
+    if spread:
+        heads |= {2 + k: f"→ {state[:9]}" for k, state in enumerate(states)}
+        heads |= {3 + K + v: symbol[:9] for v, symbol in enumerate(names)}
+    else:
+        heads |= {2 + (K - 1) / 2: "→", 3 + K + (V - 1) / 2: f"{V} symbols"}
+    axes.set_xticks(list(heads), list(heads.values()), fontsize=7.5)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.set_yticks([i * (K + 1) + k for i in range(len(rows)) for k in range(K)])
+    axes.set_yticklabels(
+        [
+            f"{who} · {state[:10]}" if k == 0 else state[:10]
+            for who, _ in rows
+            for k, state in enumerate(states)
+        ],
+        fontsize=8,
+    )
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    first = rows[0][0]
+    told = "; ".join(
+        f"{who}: stays with "
+        + ", ".join(numbers.three(v) for v in np.diag(p.arrays()["transmat"]).tolist())
+        for who, p in rows
+    )
+    return (
+        figure,
+        f"Matrices of start, transition and emission probabilities. {told}.",
+        f"Probabilities of {first} and of every fit, one above the other: where the row's state "
+        "starts, where it goes, and what it shows. Darker is more probable.",
+    )
+
+
+def _ramp() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("ramp", ["#eef3f8", "#9ec1de", "#2f6ea5"])
+
+
+def _write_cells(axes: Axes, image: Floats) -> None:
+    if np.isfinite(image).sum() > WRITTEN:
+        return
+    for (i, j), value in np.ndenumerate(image):
+        if np.isfinite(value):
+            axes.text(
+                j,
+                i,
+                f"{value:.3f}",
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color="#fefefe" if value > 0.85 else "#1b1f24",
+            )

@@ -1,0 +1,119 @@
+"""The report as Markdown, with PNG figures: for readers of a repository."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from reports import reading, tables, verdicts
+from reports.chapters import READING, SUBTITLE, SUMMARY, TITLE, Chapter
+from reports.figures import Drawn
+from reports.reading import Entry
+from reports.tables import Table
+
+LONG = 60
+"""Rows of a table that are shown; of the rest it is said where they are."""
+
+
+def markdown(content: Entry, chapters: Sequence[Chapter]) -> str:
+    """Return the whole report.
+
+    Parameters
+    ----------
+    content : mapping
+        As ``results.json``.
+    chapters : sequence of Chapter
+    """
+    overall = verdicts.overall(content)
+    parts = [
+        f"# {TITLE}",
+        _escaped(SUBTITLE),
+        f"**{overall.glyph} {_escaped(overall.headline)}.** {_escaped(overall.detail)}.",
+        "## Every verdict",
+        _summary(content, chapters),
+        "## How to read this",
+        *map(_escaped, READING),
+        "\n".join(f"- **{name}**: {_escaped(text)}" for name, text in tables.glossary()),
+    ]
+    for chapter in chapters:
+        parts += _chapter(chapter)
+    parts += [
+        "## What the report was made with",
+        _table(tables.environment_table(content), caption=False),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _summary(content: Entry, chapters: Sequence[Chapter]) -> str:
+    """Return scenarios against implementations, each verdict with its number."""
+    who = reading.implementations(content)
+    lines = [_line(["Scenario", *who]), _line(["---"] * (len(who) + 1), escape=False)]
+    for chapter in chapters:
+        cells = []
+        for implementation in who:
+            said = [
+                _escaped(f"{verdicts.label(o)} ({verdicts.brief(chapter.scenario, o)})")
+                for o in reading.outcomes(chapter.scenario)
+                if tables.name(o) == implementation
+            ]
+            cells.append("<br>".join(said))
+        link = f"[{_escaped(chapter.name)}](#{chapter.anchor})"
+        lines.append(_line([link, *cells], escape=False))
+    return "\n".join(lines) + f"\n\n{_escaped(SUMMARY)}"
+
+
+def _chapter(chapter: Chapter) -> list[str]:
+    parts = [
+        f'<a id="{chapter.anchor}"></a>\n\n## {_escaped(chapter.title)}',
+        f"`{chapter.name.replace('`', '')}` · {_escaped(chapter.facts)}",
+        _escaped(chapter.lesson),
+        *([_figure(chapter.picture)] if chapter.picture else []),
+        *map(_escaped, chapter.notes),
+    ]
+    for section in chapter.sections:
+        parts.append(f"### {_escaped(section.title)}")
+        for block in section.blocks:
+            if isinstance(block, Table):
+                parts.append(_table(block))
+            elif isinstance(block, Drawn):
+                parts.append(_figure(block))
+            else:
+                parts.append(_escaped(block))
+    return parts
+
+
+def _figure(drawn: Drawn) -> str:
+    alt = _escaped(drawn.alt).replace("[", "\\[").replace("]", "\\]")
+    return f"![{alt}](figures/{drawn.stem}.png)\n\n*{_escaped(drawn.caption)}*"
+
+
+def _table(table: Table, *, caption: bool = True) -> str:
+    grouped = any(row.group for row in table.rows)
+    heads = [c.title for c in table.columns]
+    rules = ["---:" if c.numeric else "---" for c in table.columns]
+    if grouped:
+        heads, rules = [table.group_title, *heads], ["---", *rules]
+    lines = [_line(heads), _line(rules, escape=False)]
+    above = None
+    for row in table.rows[:LONG]:
+        cells = [cell.text for cell in row.cells]
+        lines.append(_line(["" if row.group == above else row.group, *cells] if grouped else cells))
+        above = row.group
+    parts = [f"**{_escaped(table.caption)}**"] if caption else []
+    parts.append("\n".join(lines))
+    left = len(table.rows) - LONG
+    if left > 0:
+        parts.append(f"{left} more rows are in `recovery.csv` and `index.html`.")
+    if table.notes:
+        parts.append("\n".join(f"- {_escaped(note)}" for note in table.notes))
+    return "\n\n".join(parts)
+
+
+def _line(cells: Sequence[str], *, escape: bool = True) -> str:
+    return "| " + " | ".join(_escaped(c) if escape else c for c in cells) + " |"
+
+
+def _escaped(text: str) -> str:
+    """Return text that Markdown and HTML take literally."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_|~])", r"\\\1", text)

@@ -1,0 +1,238 @@
+"""The report as one HTML file that asks nothing of a network."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reports import reading, tables, verdicts
+from reports.chapters import READING, SUBTITLE, SUMMARY, TITLE, Chapter
+from reports.figures import Drawn, style
+from reports.figures.mixtures import points
+from reports.reading import MATCHED, Entry
+from reports.tables import Table
+
+TEMPLATES = Path(__file__).parent / "templates"
+LONG = 24
+"""Rows from which a table comes folded up."""
+
+PLAYED = 600
+"""Points that the slider moves."""
+
+MOST = 5000
+"""Values that the slider's histogram counts."""
+
+STEPS = 200
+"""Iterations that the slider has at the most."""
+
+
+def page(content: Entry, chapters: Sequence[Chapter]) -> str:
+    """Return the whole page.
+
+    Parameters
+    ----------
+    content : mapping
+        As ``results.json``.
+    chapters : sequence of Chapter
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    inline = Inliner(colours(content))
+    figures = {
+        block.stem: Markup(inline(block))
+        for chapter in chapters
+        for block in (chapter.picture, *(b for s in chapter.sections for b in s.blocks))
+        if isinstance(block, Drawn)
+    }
+    environment.filters["svg"] = lambda drawn: figures[drawn.stem]
+    environment.filters["typeset"] = typeset
+    environment.filters["cssname"] = style.slug
+    environment.tests["table"] = lambda block: isinstance(block, Table)
+    environment.tests["figure"] = lambda block: isinstance(block, Drawn)
+    template = environment.get_template("page.html")
+    return template.render(
+        title=TITLE,
+        subtitle=SUBTITLE,
+        reading=READING,
+        summary=SUMMARY,
+        glossary=tables.glossary(),
+        overall=verdicts.overall(content),
+        implementations=reading.implementations(content),
+        colours=colours(content),
+        matrix=matrix(content),
+        chapters=chapters,
+        players={c.name: Markup(player(c.scenario)) for c in chapters if player(c.scenario)},
+        tracebacks=tracebacks,
+        environment=tables.environment_table(content),
+        made=(content.get("environment") or {}).get("created"),
+        quick=bool((content.get("environment") or {}).get("quick")),
+        long=LONG,
+        style=Markup((TEMPLATES / "style.css").read_text("utf-8") + inline.css()),
+        script=Markup((TEMPLATES / "script.js").read_text("utf-8")),
+    )
+
+
+def colours(content: Entry) -> dict[str, tuple[str, str]]:
+    """Return the page's names of colours, each on a light and on a dark ground."""
+    found = {
+        f"m-{style.slug(who)}": (style.colour(who), style.on_dark(style.colour(who)))
+        for who in {**style.COLOURS, **dict.fromkeys(reading.implementations(content))}
+    }
+    for k, colour in enumerate(style.COMPONENTS):
+        found[f"c{k}"] = (colour, style.on_dark(colour))
+    return found
+
+
+def matrix(content: Entry) -> list[dict[str, Any]]:
+    """Return the summary: for each scenario, for each implementation, its verdicts."""
+    rows = []
+    for scenario in content.get("scenarios") or []:
+        cells = []
+        for who in reading.implementations(content):
+            own = [o for o in reading.outcomes(scenario) if tables.name(o) == who]
+            cells.append(
+                [
+                    {
+                        "mode": verdicts.mode(o),
+                        "glyph": verdicts.glyph(o),
+                        "word": verdicts.word(o),
+                        "supported": o.get("status") != "unsupported",
+                        "tone": verdicts.tone(o),
+                        "figure": verdicts.figure(scenario, o),
+                        "reason": tables.reason(o),
+                    }
+                    for o in own
+                ]
+            )
+        rows.append(
+            {
+                "name": scenario.get("name"),
+                "title": scenario.get("title"),
+                "anchor": style.slug(str(scenario.get("name"))),
+                "published": verdicts.published_verdict(scenario),
+                "cells": cells,
+            }
+        )
+    return rows
+
+
+def tracebacks(scenario: Entry) -> list[tuple[str, str]]:
+    """Return what failed, with its traceback."""
+    found = []
+    for o in reading.outcomes(scenario):
+        text = (o.get("diagnostics") or {}).get("traceback")
+        if text:
+            found.append((f"{tables.name(o)} ({verdicts.mode(o)})", str(text)))
+    return found
+
+
+def typeset(text: str) -> str:
+    """Return text whose negative numbers have a minus sign."""
+    return re.sub(r"(?<![\w.\]-])-(?=\d)", "−", text)
+
+
+class Inliner:
+    """Puts figures inside a page: themed, with names of their own and styles told once.
+
+    Parameters
+    ----------
+    colours : mapping
+        As `colours` returns them.
+    """
+
+    def __init__(self, colours: Mapping[str, tuple[str, str]]) -> None:
+        self._themed = {
+            style.INK: "currentColor",
+            style.RULE: "var(--rule)",
+            style.PAPER: "var(--card)",
+        }
+        for name, (colour, _) in colours.items():
+            self._themed.setdefault(colour, f"var(--{name})")
+        self._classes: dict[str, str] = {}
+        self._figures = 0
+
+    def __call__(self, drawn: Drawn) -> str:
+        """Return a figure's SVG for the inside of the page."""
+        from markupsafe import escape
+
+        svg = re.sub(r"<style>.*?</style>", "", drawn.svg, flags=re.DOTALL)
+        for old, new in self._themed.items():
+            svg = svg.replace(f": {old}", f": {new}")
+        self._figures += 1
+        names = {name: f"f{self._figures}-{i}" for i, name in enumerate(_names(svg))}
+        svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{names[m[1]]}"', svg)
+        svg = re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{names[m[1]]})", svg)
+        svg = re.sub(r'xlink:href="#([^"]+)"', lambda m: f'href="#{names[m[1]]}"', svg)
+        svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)
+        svg = re.sub(r'<svg width="[^"]*" height="[^"]*"', "<svg", svg, count=1)
+        svg = re.sub(r"<[a-z]+ [^>]*>", self._classed, svg)
+        return svg.replace("<svg", f'<svg role="img" aria-label="{escape(drawn.alt)}"', 1)
+
+    def _classed(self, tag: re.Match[str]) -> str:
+        found = re.search(r' style="([^"]*)"', tag[0])
+        if found is None:
+            return tag[0]
+        told = self._classes.setdefault(found[1], f"s{len(self._classes)}")
+        bare = tag[0].replace(found[0], "", 1)
+        if ' class="' in bare:
+            return bare.replace(' class="', f' class="{told} ', 1)
+        return re.sub(r"(/?>)$", rf' class="{told}"\1', bare)
+
+    def css(self) -> str:
+        """Return the styles of all figures put in so far."""
+        return "\n".join(f".{name} {{ {told} }}" for told, name in self._classes.items())
+
+
+def _names(svg: str) -> list[str]:
+    return list(dict.fromkeys(re.findall(r' id="([^"]+)"', svg)))
+
+
+def player(scenario: Entry) -> str:
+    """Return the data of a scenario's slider as JSON; empty if it has none."""
+    em = reading.find(scenario, "em", MATCHED)
+    path = reading.record(scenario, (em or {}).get("path"))
+    trace = ((em or {}).get("log_likelihood") or {}).get("trace") or []
+    if path is None or em is None or reading.is_hmm(scenario):
+        return ""
+    x = points(scenario)
+    fields = {name: a.tolist() for name, a in path.arrays().items()}
+    steps = len(fields["weights"])
+    if not len(x) or steps < 2 or len(trace) < steps or None in trace[:steps]:
+        return ""
+    D = 1 if x.ndim == 1 else x.shape[1]
+    if reading.model_of(scenario) == "gaussian_mixture_2d" and D != 2:
+        return ""
+    stride = max(1, -(-steps // STEPS))
+    kept = sorted({*range(0, steps, stride), steps - 1})
+    few = x.ravel() if D == 1 else x
+    few = few[:: -(-len(few) // (MOST if D == 1 else PLAYED))]
+    data = {
+        "dimensions": D,
+        "axes": reading.axis_names(scenario, D),
+        "components": reading.component_names(scenario),
+        "colours": [(c, style.on_dark(c)) for c in style.COMPONENTS],
+        "data": _shortened(few.tolist()),
+        "iterations": kept,
+        "trace": [trace[i] for i in kept],
+        "path": {name: _shortened([values[i] for i in kept]) for name, values in fields.items()},
+    }
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_shortened(v) for v in value]
+    return float(f"{value:.9g}")

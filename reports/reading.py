@@ -1,0 +1,215 @@
+"""Reading the content of ``results.json``: any entry of it may be missing or null."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+import models
+from models import Model
+from models.records import Parameters
+
+type Entry = Mapping[str, Any]
+
+MATCHED, AS_CONFIGURED = "matched", "as_configured"
+MODES = {MATCHED: "matched", AS_CONFIGURED: "as configured"}
+FIELDS = {
+    "gaussian_mixture_1d": ("weights", "means", "variances"),
+    "gaussian_mixture_2d": ("weights", "means", "covariances"),
+    "categorical_hmm": ("startprob", "transmat", "emissionprob"),
+}
+
+
+def outcomes(scenario: Entry, mode: str | None = None) -> list[Entry]:
+    """Return the scenario's outcomes, or those of one mode."""
+    return [o for o in scenario.get("outcomes") or [] if mode in (None, o.get("mode"))]
+
+
+def implementations(content: Entry) -> list[str]:
+    """Return every implementation that has an outcome, in their order."""
+    every = [o for s in content.get("scenarios") or [] for o in outcomes(s)]
+    return list(dict.fromkeys(str(o.get("implementation")) for o in every))
+
+
+def find(scenario: Entry, implementation: str, mode: str) -> Entry | None:
+    """Return one outcome, if it is there."""
+    for outcome in outcomes(scenario, mode):
+        if outcome.get("implementation") == implementation:
+            return outcome
+    return None
+
+
+def number(value: Any) -> float | None:
+    """Return a finite float, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def is_posterior(outcome: Entry) -> bool:
+    """Return whether the outcome is a posterior's, with draws behind it."""
+    return outcome.get("kind") == "posterior"
+
+
+def has_fit(outcome: Entry) -> bool:
+    """Return whether there is an estimate."""
+    return bool(outcome.get("parameters"))
+
+
+def flat(fields: Mapping[str, Any] | None) -> dict[str, float | None]:
+    """Return nested lists as ``{"means[0,1]": 2.0, ...}``."""
+    found: dict[str, float | None] = {}
+    for field, value in (fields or {}).items():
+        for index, entry in _leaves(value):
+            found[f"{field}[{','.join(map(str, index))}]"] = number(entry)
+    return found
+
+
+def _leaves(value: Any, index: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
+    if isinstance(value, list | tuple):
+        for i, entry in enumerate(value):
+            yield from _leaves(entry, (*index, i))
+    else:
+        yield index, value
+
+
+def split(parameter: str) -> tuple[str, tuple[int, ...]]:
+    """Return ``("means", (0, 1))`` for ``means[0,1]``."""
+    field, _, rest = parameter.partition("[")
+    return field, tuple(int(i) for i in rest.rstrip("]").split(",") if i)
+
+
+def is_repeated(parameter: str) -> bool:
+    """Return whether symmetry makes the entry the copy of another."""
+    field, index = split(parameter)
+    return field == "covariances" and index[1] > index[2]
+
+
+def record(scenario: Entry, fields: Mapping[str, Any] | None) -> Parameters | None:
+    """Return parameters as the model's record; None unless every entry is a finite number."""
+    if not fields:
+        return None
+    try:
+        arrays = {
+            name: np.array(fields[name], dtype=np.float64) for name in FIELDS[model_of(scenario)]
+        }
+    except (KeyError, TypeError, ValueError):
+        return None
+    if not all(array.size and np.isfinite(array).all() for array in arrays.values()):
+        return None
+    return module(scenario).Parameters(**arrays)
+
+
+def model_of(scenario: Entry) -> str:
+    """Return the name of the scenario's model."""
+    return str(scenario.get("model"))
+
+
+def module(scenario: Entry) -> Model:
+    """Return the scenario's model."""
+    return models.load(model_of(scenario))
+
+
+def is_hmm(scenario: Entry) -> bool:
+    """Return whether the model is a hidden Markov model."""
+    return model_of(scenario) == "categorical_hmm"
+
+
+def n_components(scenario: Entry) -> int:
+    """Return the number of components or states."""
+    return int((scenario.get("dims") or {}).get("n_components") or 1)
+
+
+def component_names(scenario: Entry) -> list[str]:
+    """Return a reader's name of each component or state."""
+    given = list((scenario.get("labels") or {}).get("components") or [])
+    noun = "state" if is_hmm(scenario) else "component"
+    K = n_components(scenario)
+    return [str(given[k]) if k < len(given) else f"{noun} {k + 1}" for k in range(K)]
+
+
+def symbol_names(scenario: Entry) -> list[str]:
+    """Return a reader's name of each symbol of an HMM."""
+    given = list((scenario.get("labels") or {}).get("symbols") or [])
+    V = int((scenario.get("dims") or {}).get("n_features") or len(given))
+    return [str(given[v]) if v < len(given) else str(v) for v in range(V)]
+
+
+def axis_names(scenario: Entry, D: int) -> list[str]:
+    """Return a reader's name of each coordinate of the data."""
+    given = list((scenario.get("labels") or {}).get("axes") or [])
+    return [str(given[d]) if d < len(given) else f"x{d + 1}" for d in range(D)]
+
+
+def describe(scenario: Entry, parameter: str) -> str:
+    """Return what a parameter is, in the scenario's own words."""
+    field, index = split(parameter)
+    components = component_names(scenario)
+
+    def name(names: list[str], i: int) -> str:
+        return names[i] if i < len(names) else str(i)
+
+    def axis(d: int) -> str:
+        return axis_names(scenario, d + 1)[d]
+
+    match field, index:
+        case "weights", (k,):
+            return f"weight of {name(components, k)}"
+        case "means", (k,):
+            return f"mean of {name(components, k)}"
+        case "means", (k, d):
+            return f"mean of {name(components, k)}, {axis(d)}"
+        case "variances", (k,):
+            return f"variance of {name(components, k)}"
+        case "covariances", (k, d, e) if d == e:
+            return f"variance of {name(components, k)}, {axis(d)}"
+        case "covariances", (k, d, e):
+            return f"covariance of {name(components, k)}, {axis(d)} and {axis(e)}"
+        case "startprob", (i,):
+            return f"start in {name(components, i)}"
+        case "transmat", (i, j):
+            return f"{name(components, i)} → {name(components, j)}"
+        case "emissionprob", (i, v):
+            return f"{name(components, i)} shows {name(symbol_names(scenario), v)}"
+    return ""
+
+
+def differences(mine: Entry, theirs: Entry | None) -> dict[str, float | None]:
+    """Return for each parameter how far an outcome's estimate is from another's."""
+    ours = flat(theirs.get("parameters")) if theirs else {}
+    found: dict[str, float | None] = {}
+    for name, value in flat(mine.get("parameters")).items():
+        other = ours.get(name)
+        found[name] = None if value is None or other is None else abs(value - other)
+    return found
+
+
+def largest(values: Mapping[str, float | None]) -> float | None:
+    """Return the largest value that is there."""
+    return max((v for v in values.values() if v is not None), default=None)
+
+
+def effective_sizes(outcome: Entry) -> tuple[float, float]:
+    """Return the effective number of draws for the mean and for the tails.
+
+    Those of the worst parameter where a sampler's chains were judged; the number of draws where
+    they are independent; one where nothing is known.
+    """
+    diagnostics = outcome.get("diagnostics") or {}
+    bulk, tail = number(diagnostics.get("ess_bulk")), number(diagnostics.get("ess_tail"))
+    if bulk is None and tail is None and "r_hat" not in diagnostics:
+        draws = (number(diagnostics.get("chains")) or 1) * (number(diagnostics.get("draws")) or 1)
+        return draws, draws
+    return max(bulk or 1.0, 1.0), max(tail or 1.0, 1.0)
+
+
+def best_heldout(scenario: Entry) -> float | None:
+    """Return the highest held-out figure of any fit, plug-in or predictive."""
+    values = []
+    for outcome in outcomes(scenario):
+        scores = outcome.get("log_likelihood") or {}
+        values += [number(scores.get("heldout")), number(scores.get("heldout_predictive"))]
+    return max((v for v in values if v is not None), default=None)

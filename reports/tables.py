@@ -1,0 +1,781 @@
+"""The tables that page, Markdown and terminal share, cut from one results file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from comparisons.judging import LOCKSTEP
+from reports import numbers, reading, verdicts
+from reports.numbers import DASH
+from reports.reading import AS_CONFIGURED, MATCHED, Entry
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one place of a table.
+
+    Attributes
+    ----------
+    text : str
+    tone : str
+        ``good``, ``bad``, ``declared`` or nothing: a hint for colour, which repeats the text.
+    """
+
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading; numbers are set flush right."""
+
+    title: str
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+        The first is the row's heading.
+    implementation : str
+        To whom the row belongs, for switching it off.
+    group : str
+        Rows of one group stand together under this heading.
+    """
+
+    cells: tuple[Cell, ...]
+    implementation: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption and notes.
+
+    Attributes
+    ----------
+    key : str
+        Names the table within its scenario.
+    caption : str
+    columns : tuple of Column
+    rows : tuple of Row
+    notes : tuple of str
+    group_title : str
+        Heads the groups where they need a column of their own.
+    """
+
+    key: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    group_title: str = ""
+
+    def groups(self) -> list[tuple[str, list[Row]]]:
+        """Return the rows by group, in order."""
+        found: list[tuple[str, list[Row]]] = []
+        for row in self.rows:
+            if not found or found[-1][0] != row.group:
+                found.append((row.group, []))
+            found[-1][1].append(row)
+        return found
+
+
+def table(
+    key: str,
+    caption: str,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    notes: Sequence[str] = (),
+    group_title: str = "",
+) -> Table:
+    """Return a table; a column whose title begins with ``#`` holds numbers."""
+    heads = tuple(Column(c.removeprefix("#"), c.startswith("#")) for c in columns)
+    return Table(key, caption, heads, tuple(rows), tuple(n for n in notes if n), group_title)
+
+
+def row(*cells: str | Cell, implementation: str = "", group: str = "") -> Row:
+    """Return a row of texts or cells."""
+    made = tuple(c if isinstance(c, Cell) else Cell(c) for c in cells)
+    return Row(made, implementation, group)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The decimals that an outcome's numbers deserve."""
+
+    outcome: Entry
+    sizes: tuple[float, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sizes", reading.effective_sizes(self.outcome))
+
+    def estimate(self, value: float | None, sd: float | None) -> str:
+        """Return an estimate, or a difference from one."""
+        return self._write(value, sd, 1 / math.sqrt(self.sizes[0]))
+
+    def sd(self, value: float | None) -> str:
+        """Return a posterior standard deviation; its error is about sd / sqrt(2 n)."""
+        return self._write(value, value, 1 / math.sqrt(2 * self.sizes[0]))
+
+    def quantile(self, value: float | None, sd: float | None) -> str:
+        """Return an end of a 95% interval; its error is about 2.7 sd / sqrt(n)."""
+        return self._write(value, sd, 2.7 / math.sqrt(self.sizes[1]))
+
+    def nats(self, value: float | None, most: int = 6) -> str:
+        """Return a log-likelihood, a posterior's with the decimals of its mean over the draws."""
+        spread = reading.number((self.outcome.get("log_likelihood") or {}).get("train_sd"))
+        if not reading.is_posterior(self.outcome) or not spread:
+            return numbers.nats(value, most)
+        error = spread / math.sqrt(self.sizes[0])
+        return numbers.fixed(value, numbers.supported_decimals(error, most))
+
+    def nats_at_mean(self, scenario: Entry, value: float | None, most: int = 6) -> str:
+        """Return the training log-likelihood at the estimate.
+
+        At a posterior's mean, g nats below a maximum of p parameters, the mean's own error moves
+        it by about sqrt(2 g / n) + p / (2 n).
+        """
+        best = reading.record(scenario, scenario.get("reference"))
+        gap = verdicts.gap(scenario, self.outcome)
+        if not reading.is_posterior(self.outcome) or best is None or gap is None:
+            return self.nats(value, most)
+        n, p = self.sizes[0], reading.module(scenario).n_free(best)
+        error = math.sqrt(2 * gap / n) + p / (2 * n)
+        return numbers.fixed(value, numbers.supported_decimals(error, most))
+
+    def _write(self, value: float | None, sd: float | None, share: float) -> str:
+        if not reading.is_posterior(self.outcome) or not sd:
+            return numbers.estimate(value)
+        return numbers.fixed(value, numbers.supported_decimals(sd * share, 8))
+
+
+def name(outcome: Entry) -> str:
+    """Return the outcome's implementation."""
+    return str(outcome.get("implementation"))
+
+
+def scores(outcome: Entry) -> Mapping[str, Any]:
+    """Return the outcome's log-likelihoods."""
+    return outcome.get("log_likelihood") or {}
+
+
+def largest_error(outcome: Entry) -> float | None:
+    """Return the largest distance from the truth."""
+    return reading.number((outcome.get("recovery") or {}).get("max_abs_error"))
+
+
+def largest_difference(scenario: Entry, outcome: Entry) -> float | None:
+    """Return the largest distance from em in the same mode, matched at any iteration.
+
+    None for em itself.
+    """
+    if name(outcome) == "em":
+        return None
+    agreement = outcome.get("agreement") or {}
+    if (largest := reading.number(agreement.get("max_abs_difference"))) is not None:
+        return largest
+    em = reading.find(scenario, "em", str(outcome.get("mode")))
+    return reading.largest(reading.differences(outcome, em))
+
+
+def coverage(outcome: Entry) -> str:
+    """Return how many intervals hold the truth."""
+    recovery = outcome.get("recovery") or {}
+    if recovery.get("of") is None or recovery.get("covered") is None:
+        return DASH
+    return f"{recovery['covered']} of {recovery['of']}"
+
+
+def not_supporting(scenario: Entry) -> str:
+    """Return in a sentence who does not do this model, and why."""
+    reasons = {
+        name(o): str(o.get("message") or o.get("reason") or "unsupported")
+        for o in reading.outcomes(scenario)
+        if o.get("status") == "unsupported"
+    }
+    return "; ".join(f"{who}: {why}" for who, why in reasons.items())
+
+
+def shown(scenario: Entry) -> list[Entry]:
+    """Return the outcomes that get a row: all but the unsupported."""
+    return [o for o in reading.outcomes(scenario) if o.get("status") != "unsupported"]
+
+
+def verdict_table(scenario: Entry) -> Table:
+    """Return who agrees, how each fit ended, and its scores."""
+    rows = []
+    for o in shown(scenario):
+        digits = Precision(o)
+        rows.append(
+            row(
+                name(o),
+                Cell(f"{verdicts.label(o)}", verdicts.tone(o)),
+                verdicts.status(o),
+                digits.nats_at_mean(scenario, reading.number(scores(o).get("train")), most=4),
+                digits.nats(reading.number(scores(o).get("heldout")), most=4),
+                numbers.three(largest_error(o)),
+                numbers.three(largest_difference(scenario, o)),
+                DASH if o.get("iterations") is None else f"{o['iterations']:,}",
+                numbers.duration(reading.number(o.get("seconds"))),
+                str(o.get("reason") or o.get("message") or ""),
+                implementation=name(o),
+                group=_mode_title(scenario, str(o.get("mode"))),
+            )
+        )
+    skipped = not_supporting(scenario)
+    notes = [
+        "Log-likelihoods are totals in nats at the estimate (of a posterior: at its mean).",
+        "|error| is the distance from the truth, |difference| from em in the same mode (matched: "
+        "at any iteration), each of the parameter where it is largest: two claims, and neither "
+        "follows from the other.",
+        f"Not compared here: {skipped}." if skipped else "",
+    ]
+    columns = [
+        "Implementation",
+        "Verdict",
+        "Status",
+        "#Train log-lik.",
+        "#Held-out log-lik.",
+        "#Largest |error|",
+        "#Largest |difference|",
+        "#Iterations",
+        "#Seconds",
+        "Reason",
+    ]
+    made = table("verdicts", "Verdicts, and what they rest on", columns, rows, notes, "Mode")
+    return without_empty_columns(made)
+
+
+def reason(outcome: Entry) -> str:
+    """Return the judge's reason, and the scenario's own where it declared the disagreement."""
+    text = str(outcome.get("reason") or outcome.get("message") or "")
+    if verdicts.is_declared(outcome):
+        text += f". Declared: {outcome['expected']}"
+    return text
+
+
+def _mode_title(scenario: Entry, mode: str) -> str:
+    if mode != MATCHED:
+        return "As configured: its own start and stopping rule"
+    iterations = {o.get("iterations") for o in reading.outcomes(scenario, MATCHED)} - {None}
+    count = f", {iterations.pop()} iterations" if len(iterations) == 1 else ""
+    return f"Matched: same start{count}, no ridge, no prior"
+
+
+def without_empty_columns(given: Table) -> Table:
+    """Return the table without the columns that hold nothing."""
+    keep = [
+        i
+        for i in range(len(given.columns))
+        if i == 0 or any(r.cells[i].text not in ("", DASH) for r in given.rows)
+    ]
+    return replace(
+        given,
+        columns=tuple(given.columns[i] for i in keep),
+        rows=tuple(replace(r, cells=tuple(r.cells[i] for i in keep)) for r in given.rows),
+    )
+
+
+def lockstep_table(scenario: Entry) -> Table | None:
+    """Return how far the matched fits went apart, over all iterations."""
+    rows = []
+    for o in reading.outcomes(scenario, MATCHED):
+        agreement = o.get("agreement")
+        if not agreement:
+            continue
+        same = "yes" if agreement.get("same_length") else "no"
+        rows.append(
+            row(
+                name(o),
+                Cell(verdicts.label(o), verdicts.tone(o)),
+                str(agreement.get("iterations_compared")),
+                same,
+                numbers.scientific(reading.number(agreement.get("max_abs_difference"))),
+                numbers.scientific(reading.number(agreement.get("max_scaled_difference"))),
+                implementation=name(o),
+            )
+        )
+    if not rows:
+        return None
+    return table(
+        "lockstep",
+        "Largest difference from em in any parameter at any iteration",
+        [
+            "Implementation",
+            "Verdict",
+            "#Iterations compared",
+            "Same number",
+            "#Largest difference",
+            "#The same, scaled",
+        ],
+        rows,
+        [
+            f"Scaled: means in standard deviations, variances relative. The verdict asks for at "
+            f"most {LOCKSTEP:g}; rounding alone makes some 1e-16 a step.",
+        ],
+    )
+
+
+def matched_table(scenario: Entry) -> Table | None:
+    """Return em's estimate after the matched iterations, and the others' distance from it."""
+    em = reading.find(scenario, "em", MATCHED)
+    if em is None or not reading.has_fit(em):
+        return None
+    path = {k: v[0] for k, v in (em.get("path") or {}).items() if v}
+    start = reading.flat(path)
+    others = [
+        o for o in reading.outcomes(scenario, MATCHED) if name(o) != "em" and reading.has_fit(o)
+    ]
+    apart = {name(o): reading.differences(o, em) for o in others}
+    rows = [
+        row(
+            parameter,
+            reading.describe(scenario, parameter),
+            _eight(start.get(parameter)),
+            _eight(value),
+            *(numbers.scientific(apart[name(o)].get(parameter)) for o in others),
+        )
+        for parameter, value in reading.flat(em["parameters"]).items()
+        if not reading.is_repeated(parameter)
+    ]
+    rows += [
+        row(
+            f"sds[{k}]",
+            f"standard deviation of {reading.component_names(scenario)[k]}",
+            _root(start.get(f"variances[{k}]")),
+            _root(reading.flat(em["parameters"]).get(f"variances[{k}]")),
+            *("" for _ in others),
+        )
+        for k in range(len(em["parameters"].get("variances") or []))
+    ]
+    return table(
+        "matched",
+        f"em after {em.get('iterations')} iterations from the common start, and the distance of "
+        "the others from it",
+        ["Parameter", "Meaning", "#Start", "#em", *(f"#|{name(o)} - em|" for o in others)],
+        rows,
+        [order_note(scenario, em)],
+    )
+
+
+def _eight(value: float | None) -> str:
+    if value is not None and 0 < abs(value) < 5e-9:
+        return f"{value:.3e}"
+    return numbers.fixed(value, 8)
+
+
+def _root(value: float | None) -> str:
+    return DASH if value is None or value < 0 else _eight(math.sqrt(value))
+
+
+def order_note(scenario: Entry, outcome: Entry) -> str:
+    """Return whether the fit's own labels had to be permuted."""
+    order = outcome.get("order")
+    if not order or not isinstance(order[0], int):
+        return ""
+    noun = "states" if reading.is_hmm(scenario) else "components"
+    who = "truth" if scenario.get("truth") else "the reference"
+    if order == sorted(order):
+        return f"{name(outcome)}'s {noun} came out in the order of {who}."
+    places = ", ".join(str(k + 1) for k in order)
+    swapped = "Labels swapped" if len(order) == 2 else "Labels permuted"
+    return (
+        f"{swapped}: {name(outcome)}'s own {noun} are numbered {places} where {who} has "
+        f"{', '.join(str(k + 1) for k in range(len(order)))}; tables "
+        f"show them in the order of {who}."
+    )
+
+
+def recovery_table(scenario: Entry) -> Table | None:
+    """Return every parameter: truth or published figure, estimates, intervals and distances."""
+    fits = [o for o in reading.outcomes(scenario, AS_CONFIGURED) if reading.has_fit(o)]
+    if not fits:
+        return None
+    em = reading.find(scenario, "em", AS_CONFIGURED)
+    truth = reading.flat(scenario.get("truth"))
+    quoted = _published_values(scenario)
+    parameters = [p for p in reading.flat(fits[0]["parameters"]) if not reading.is_repeated(p)]
+    rows = []
+    for parameter in parameters:
+        meaning = reading.describe(scenario, parameter)
+        group = f"{parameter}  {meaning}".rstrip()
+        if parameter in truth:
+            group += f" · truth {numbers.given(truth[parameter])}"
+        elif parameter in quoted:
+            group += f" · published {quoted[parameter]}"
+        rows += [_recovery_row(o, em, parameter, truth.get(parameter), group) for o in fits]
+    made = table(
+        "recovery",
+        "Parameters as configured: estimate, uncertainty, distance from truth and from em",
+        [
+            "Implementation",
+            "#Estimate",
+            "#sd",
+            f"#{interval_title(fits)}",
+            "Holds truth",
+            "#|error|",
+            "#|difference from em|",
+        ],
+        rows,
+        [
+            _interval_note(fits),
+            "A posterior's estimate is its mean; its digits stop where its Monte Carlo error "
+            "begins (sd / sqrt(ESS), ESS being that of the worst parameter)."
+            if any(map(reading.is_posterior, fits))
+            else "",
+            "" if truth else "There is no truth to recover here: the |error| column is absent.",
+        ],
+        "Parameter",
+    )
+    return without_empty_columns(made)
+
+
+def _recovery_row(
+    o: Entry, em: Entry | None, parameter: str, truth: float | None, group: str
+) -> Row:
+    digits = Precision(o)
+    value = reading.flat(o["parameters"]).get(parameter)
+    sd = reading.flat(o.get("sd")).get(parameter)
+    interval = o.get("interval") or {}
+    lower = reading.flat(interval.get("lower")).get(parameter)
+    upper = reading.flat(interval.get("upper")).get(parameter)
+    between, covered = DASH, Cell(DASH)
+    if lower is not None and upper is not None:
+        between = f"{digits.quantile(lower, sd)} … {digits.quantile(upper, sd)}"
+        if truth is not None:
+            held = lower <= truth <= upper
+            covered = Cell("✓ yes" if held else "✗ no", "good" if held else "bad")
+    error = None if truth is None or value is None else abs(value - truth)
+    apart = None if name(o) == "em" else reading.differences(o, em).get(parameter)
+    return row(
+        name(o),
+        digits.estimate(value, sd),
+        digits.sd(sd) if sd is not None else DASH,
+        between,
+        covered,
+        digits.estimate(error, sd),
+        digits.estimate(apart, sd),
+        implementation=name(o),
+        group=group,
+    )
+
+
+def interval_title(fits: Sequence[Entry]) -> str:
+    """Return the intervals' heading, with their probability if all have the same."""
+    given = {reading.number((o.get("interval") or {}).get("probability")) for o in fits} - {None}
+    return f"{100 * (given.pop() or 0):g}% interval" if len(given) == 1 else "Interval"
+
+
+def _interval_note(fits: Sequence[Entry]) -> str:
+    kinds = []
+    for o in fits:
+        interval = o.get("interval")
+        if interval:
+            probability = reading.number(interval.get("probability")) or 0
+            kind = f"{interval.get('kind')}, probability {100 * probability:g}%"
+            if kind not in kinds:
+                kinds.append(kind)
+    if not kinds:
+        return "Point fits carry no interval."
+    return f"Intervals: {'; '.join(kinds)}. Point fits carry none."
+
+
+def _published_values(scenario: Entry) -> dict[str, str]:
+    """Return the first published value of each parameter, those comparable with ours first."""
+    found: dict[str, str] = {}
+    for p in sorted(scenario.get("published") or [], key=lambda p: bool(p.get("note"))):
+        if p.get("at") is None:
+            found.setdefault(str(p.get("quantity")), str(p.get("printed")))
+    return found
+
+
+def log_likelihood_table(scenario: Entry) -> Table | None:
+    """Return every log-likelihood, each under its own name."""
+    rows = []
+    for o in reading.outcomes(scenario):
+        s, digits = scores(o), Precision(o)
+        if reading.number(s.get("train")) is None and reading.number(s.get("heldout")) is None:
+            continue
+        mean = reading.number(s.get("train_mean"))
+        spread = reading.number(s.get("train_sd"))
+        over = f"{digits.nats(mean)} ± {numbers.three(spread)}" if mean is not None else DASH
+        rows.append(
+            row(
+                name(o),
+                digits.nats_at_mean(scenario, reading.number(s.get("train"))),
+                numbers.three(verdicts.gap(scenario, o)),
+                over,
+                digits.nats(reading.number(s.get("heldout"))),
+                digits.nats(reading.number(s.get("heldout_predictive"))),
+                implementation=name(o),
+                group=_mode_title(scenario, str(o.get("mode"))),
+            )
+        )
+    if not rows:
+        return None
+    posterior = any(map(reading.is_posterior, reading.outcomes(scenario)))
+    made = table(
+        "log-likelihood",
+        "Log-likelihood in nats, latent variables summed out, one function for all",
+        [
+            "Implementation",
+            "#Train, at estimate",
+            "#Below the best",
+            "#Train, mean ± sd over draws",
+            "#Held out, at estimate",
+            "#Held out, predictive over draws",
+        ],
+        rows,
+        [
+            "Over draws the training log-likelihood is not ranked against the maximum: the "
+            "maximum-likelihood fit wins by definition, and a draw lies on average p/2 nats "
+            "below it. The predictive figure averages the density over draws."
+            if posterior
+            else "",
+            "" if scenario.get("n_heldout") else "There are no held-out data.",
+        ],
+        "Mode",
+    )
+    return without_empty_columns(made)
+
+
+def diagnostics_table(content: Entry, scenario: Entry) -> Table | None:
+    """Return each diagnostic of the posteriors beside its gate."""
+    rows = [
+        row(what, text, gate, result, implementation=name(o), group=name(o))
+        for o in reading.outcomes(scenario)
+        if reading.is_posterior(o) and reading.has_fit(o)
+        for what, text, gate, result in _diagnostics(content, o)
+    ]
+    if not rows:
+        return None
+    return table(
+        "diagnostics",
+        "Diagnostics of the posteriors, each the worst over all parameters",
+        ["Diagnostic", "#Value", "#Gate", "Result"],
+        rows,
+        [
+            "R-hat is rank-normalised and split; R-hat and ESS are computed after relabelling "
+            "every draw. A variational fit has independent draws and so neither; its spread is "
+            "compared with that of NUTS instead, and is often too small."
+        ],
+        "Posterior",
+    )
+
+
+def _diagnostics(content: Entry, outcome: Entry) -> Iterator[tuple[str, str, str, Cell]]:
+    """Yield what was measured, its value, its gate and the result."""
+    d = outcome.get("diagnostics") or {}
+    r_hat, ess, divergences = verdicts.gates(content)
+    free = DASH, Cell("no gate")
+
+    def gated(gate: str, passed: bool) -> tuple[str, Cell]:
+        return gate, Cell("✓ passes", "good") if passed else Cell("✗ fails", "bad")
+
+    yield "draws", f"{d.get('chains') or DASH} × {d.get('draws') or DASH}", *free
+    if "r_hat" in d:
+        value = reading.number(d["r_hat"])
+        result = gated(f"< {r_hat:g}", value is not None and value < r_hat)
+        yield "R-hat, largest", numbers.fixed(value, 4), *result
+    for kind in ("bulk", "tail"):
+        if f"ess_{kind}" in d:
+            value = reading.number(d[f"ess_{kind}"])
+            result = gated(f"> {ess:g}", value is not None and value > ess)
+            yield f"{kind} ESS, smallest", numbers.fixed(value, 0), *result
+    if "divergences" in d:
+        value = reading.number(d["divergences"])
+        result = gated(f"at most {divergences}", value is not None and value <= divergences)
+        yield "divergences", numbers.fixed(value, 0), *result
+    if "e_bfmi" in d:
+        yield "E-BFMI, smallest", numbers.fixed(reading.number(d["e_bfmi"]), 2), *free
+    if (elbo := reading.number(d.get("elbo"))) is not None:
+        error = reading.number(d.get("elbo_standard_error"))
+        text = numbers.fixed(elbo, numbers.supported_decimals(error, 4))
+        yield "ELBO (nats)", f"{text} ± {numbers.three(error)}" if error else text, *free
+    settled = d.get("elbo_settled", d.get("settled"))
+    if isinstance(settled, bool):
+        yield "ELBO settled", "yes" if settled else "no", *gated("yes", settled)
+    if d.get("relabelled_draws") is not None:
+        yield "draws relabelled", f"{d['relabelled_draws']}", *free
+    if ratio := d.get("sd_ratio_to_nuts"):
+        three = (numbers.three(reading.number(ratio.get(k))) for k in ("min", "median", "max"))
+        yield "sd / NUTS's sd: min, median, max", ", ".join(three), *free
+
+
+SHOWN_ELSEWHERE = {
+    "r_hat", "ess_bulk", "ess_tail", "divergences", "e_bfmi", "settled", "elbo_settled", "elbo",
+    "elbo_standard_error", "relabelled_draws", "sd_ratio_to_nuts", "chains", "draws", "starts",
+    "hits", "traceback",
+}  # fmt: skip
+
+
+def details(outcome: Entry) -> dict[str, str]:
+    """Return whatever else an outcome tells of itself, nested names joined by dots."""
+    found: dict[str, str] = {}
+
+    def walk(name: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key, entry in value.items():
+                walk(f"{name}.{key}" if name else str(key), entry)
+        elif isinstance(value, list) and len(value) > 12:
+            found[name] = f"{len(value)} values, in results.json"
+        elif isinstance(value, list):
+            found[name] = ", ".join(_said(v) for v in value)
+        else:
+            found[name] = _said(value)
+
+    for key, value in (outcome.get("diagnostics") or {}).items():
+        if key not in SHOWN_ELSEWHERE:
+            walk(str(key), value)
+    return found
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return DASH if value is None else str(value)
+
+
+def is_prior(key: str) -> bool:
+    """Return whether a detail tells of priors or of the rule that identifies the labels."""
+    return any(part in key.lower() for part in ("prior", "label", "identif"))
+
+
+def priors_table(scenario: Entry) -> Table | None:
+    """Return the priors and the rule for the labels, as each posterior states them."""
+    told: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for o in reading.outcomes(scenario):
+        own = tuple((key, text) for key, text in details(o).items() if is_prior(key))
+        if reading.is_posterior(o) and own:
+            told.setdefault(own, []).append(name(o))
+    rows = [
+        row(
+            key.removeprefix("priors.").replace("_", " "),
+            text,
+            implementation=who[0] if len(who) == 1 else "",
+            group=" and ".join(who),
+        )
+        for own, who in told.items()
+        for key, text in own
+    ]
+    if not rows:
+        return None
+    caption = "Priors, and the rule that identifies the labels"
+    note = (
+        "Whatever the prior says, the labels of every single draw are matched to truth or "
+        "reference (Hungarian assignment) before anything is averaged."
+    )
+    return table("priors", caption, ["Of", "Statement"], rows, [note], "Posterior")
+
+
+def settings_table(scenario: Entry) -> Table | None:
+    """Return settings, versions and component orders."""
+    rows = []
+    for o in shown(scenario):
+        who = f"{name(o)} ({verdicts.mode(o)})"
+        package = f"{o.get('package') or DASH} {o.get('version') or ''}".strip()
+        told = [
+            f"{k.removeprefix('settings.').replace('_', ' ')} = {v}"
+            for k, v in details(o).items()
+            if not is_prior(k)
+        ]
+        rows.append(
+            row(
+                who,
+                package,
+                str(o.get("message") or ""),
+                _order(o),
+                "; ".join(told),
+                implementation=name(o),
+            )
+        )
+    if not rows:
+        return None
+    made = table(
+        "settings",
+        "What was run",
+        ["Fit", "Package", "Its own message", "Own order of labels", "Settings"],
+        rows,
+    )
+    return without_empty_columns(made)
+
+
+def _order(outcome: Entry) -> str:
+    order = outcome.get("order")
+    if not order or not isinstance(order[0], int):
+        return DASH
+    text = ", ".join(str(k + 1) for k in order)
+    return text if order == sorted(order) else f"{text} (swapped)"
+
+
+def published_table(scenario: Entry) -> Table | None:
+    """Return published figures beside ours."""
+    rows, notes = [], []
+    for p in scenario.get("published") or []:
+        note = str(p.get("note") or "")
+        source = str(p.get("source") or "")
+        if p.get("at") is not None:
+            source += "; our log-likelihood at the published parameters"
+        if note:
+            if note not in notes:
+                notes.append(note)
+            source += f" (note {notes.index(note) + 1})"
+        match p.get("matches"):
+            case True:
+                result = Cell("✓ matches", "good")
+            case False:
+                result = Cell("≠ differs", "bad")
+            case _:
+                result = Cell("– not expected to match" if note else "– not compared")
+        printed = str(p.get("printed"))
+        decimals = len(printed.partition(".")[2])
+        rows.append(
+            row(
+                str(p.get("quantity")),
+                printed,
+                numbers.fixed(reading.number(p.get("ours")), decimals),
+                result,
+                group=source,
+            )
+        )
+    if not rows:
+        return None
+    return table(
+        "published",
+        "Published figures beside em's",
+        ["Quantity", "#Published", "#Ours", "Result"],
+        rows,
+        [f"Note {i}: {note}." for i, note in enumerate(notes, 1)],
+        "Source",
+    )
+
+
+def environment_table(content: Entry) -> Table:
+    """Return what the report was made with."""
+    environment = content.get("environment") or {}
+    rows = [
+        row(key.replace("_", " "), _said(value))
+        for key, value in environment.items()
+        if not isinstance(value, Mapping)
+    ]
+    rows += [row(k, _said(v)) for k, v in (environment.get("packages") or {}).items()]
+    rows.append(row("schema of results.json", _said(content.get("schema_version"))))
+    return table("environment", "What the report was made with", ["What", "Which"], rows)
+
+
+def glossary() -> list[tuple[str, str]]:
+    """Return what the verdicts mean."""
+    return [
+        (f"{verdicts.GLYPHS[key]} {verdicts.WORDS[key]}", text)
+        for key, text in verdicts.MEANINGS.items()
+    ]
