@@ -96,7 +96,7 @@ def key(implementation: str, problem: Problem) -> str:
 
 @dataclass(frozen=True)
 class Timed:
-    """A finished fit and the seconds it took, imports and compilation included."""
+    """A finished fit and the seconds it took; a posterior's include its compilation."""
 
     fit: Fit
     seconds: float

@@ -40,7 +40,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans2
 
 from models import Data
 from models.records import Floats, Integers
@@ -393,6 +392,8 @@ def start(
         V = dims["n_features"]
         shapes = {"startprob": (K - 1,), "transmat": (K, K - 1), "emissionprob": (K, V - 1)}
         return {f"{name}_simplex__": rng.normal(size=shape) for name, shape in shapes.items()}
+
+    from scipy.cluster.vq import kmeans2
 
     x = np.asarray(data, dtype=np.float64)
     x = x.reshape(len(x), -1)  # (N, D)

@@ -170,7 +170,7 @@ def test_draws_are_parameters_and_depend_on_the_seed_alone(
     name, implementation, interpreted, monkeypatch, capfd
 ):
     for constant in ("QUICK_DRAWS", "QUICK_TUNE", "QUICK_BLOCK", "RESTART_STEPS", "MAX_BLOCKS"):
-        monkeypatch.setattr(implementation, constant, 20, raising=False)
+        monkeypatch.setattr(implementation, constant, 6, raising=False)
     first, other = draw_problem(name, seed=1, size=16), draw_problem(name, seed=2, size=16)
     fit = implementation.fit(first)
     implementation.fit(other)
@@ -178,7 +178,7 @@ def test_draws_are_parameters_and_depend_on_the_seed_alone(
     assert fit.draws == again.draws
     assert capfd.readouterr() == ("", "")
 
-    lead = (2, 20) if implementation is pymc_nuts else (1, 20)
+    lead = (2, 6) if implementation is pymc_nuts else (1, 6)
     for field, array in fit.draws.arrays().items():
         assert array.shape[:2] == lead
         assert np.isfinite(array).all()
@@ -195,7 +195,7 @@ def test_draws_are_parameters_and_depend_on_the_seed_alone(
 
 def test_nuts_samples_a_posterior_known_in_closed_form():
     # One state: the emission probabilities are Dirichlet(1 + counts).
-    counts = np.array([5, 20, 0])
+    counts = np.array([2, 6, 0])
     data = (np.repeat(np.arange(3), counts),)
     fit = pymc_nuts.fit(
         problem("categorical_hmm", data, {"n_components": 1, "n_features": 3}, seed=1)
