@@ -18,8 +18,8 @@ KIND = "posterior"
 SUMMARY = "PyMC, draws from the posterior by the No-U-Turn sampler"
 
 CHAINS, QUICK_CHAINS = 4, 2
-DRAWS, QUICK_DRAWS = 1000, 500
-TUNE, QUICK_TUNE = 800, 500
+DRAWS, QUICK_DRAWS = 2000, 500
+TUNE, QUICK_TUNE = 1000, 500
 TARGET_ACCEPT = 0.9
 # Diagonal plus a few directions: on the HMM, whose parameters are correlated, it makes about 1.5
 # times the effective draws of a diagonal mass matrix in 0.6 of the steps.
