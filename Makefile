@@ -31,7 +31,8 @@ help:  ## List the targets
 	@echo "Setting up .venv (once, and again when the pinned dependencies change)"
 	@rm -f $@
 	@$(UV) venv --quiet --clear .venv || $(UV) venv --quiet --clear --python 3.12 .venv
-	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --require-hashes -r requirements.txt
+	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --compile-bytecode --require-hashes \
+	  -r requirements.txt
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
