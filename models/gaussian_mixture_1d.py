@@ -194,7 +194,7 @@ def responsibilities(parameters: Parameters, x: Floats) -> Floats:
         Probabilities; each row sums to 1.
     """
     joint = log_joint(parameters, x)
-    return np.exp(joint - logsumexp(joint, axis=-1, keepdims=True))
+    return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
 
 
 def e_step(

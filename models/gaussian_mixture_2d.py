@@ -251,7 +251,7 @@ def responsibilities(parameters: Parameters, x: Floats) -> Floats:
         Probabilities; each row sums to 1.
     """
     joint = log_joint(parameters, x)
-    return np.exp(joint - logsumexp(joint, axis=-1, keepdims=True))
+    return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
 
 
 def e_step(
@@ -381,14 +381,15 @@ def _averaged(scatter: Floats, counts: Floats, covariance_type: CovarianceType) 
     """Return scatter per count, pooled over components or masked as the type says."""
     K, D, _ = scatter.shape
     if covariance_type == "tied":
-        return np.repeat(scatter.sum(axis=0)[None] / counts.sum(), K, axis=0)
+        scatter, counts = np.broadcast_to(scatter.sum(axis=0), (K, D, D)), counts.sum()[None]
     covariances: Floats = scatter / counts[:, None, None]
-    if covariance_type == "full":
+    if covariance_type in ("full", "tied"):
         return covariances
     if covariance_type == "diag":
         return covariances * np.eye(D)
     if covariance_type == "spherical":
-        return np.trace(covariances, axis1=1, axis2=2)[:, None, None] / D * np.eye(D)
+        variances: Floats = np.trace(covariances, axis1=1, axis2=2) / D
+        return variances[:, None, None] * np.eye(D)
     raise ValueError(
         f"covariance_type is {covariance_type!r}; expected 'full', 'tied', 'diag' or 'spherical'"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -122,6 +123,13 @@ class Parameters(Record):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as nested lists, as written to JSON."""
         return {name: array.tolist() for name, array in self.arrays().items()}
+
+
+def entries(parameters: Parameters) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Yield for each number its name, such as ``means[0,1]``, its field and its index."""
+    for field, array in parameters.arrays().items():
+        for index in np.ndindex(array.shape):
+            yield f"{field}[{','.join(map(str, index))}]", field, index
 
 
 COLLAPSE = 1e-12

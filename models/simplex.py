@@ -17,7 +17,7 @@ from models.records import Floats
 def to_logs(p: Floats) -> Floats:
     """Return the logarithms, minus infinity for zero."""
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(p))
+        return np.log(p)
 
 
 def from_logs(logs: Floats) -> Floats:
@@ -31,12 +31,12 @@ def score(counts: Floats, p: Floats) -> Floats:
     They are ``counts / p``. Where p is zero so is the expected count, which then says nothing of
     the derivative: it is not a number there.
     """
-    return np.divide(counts, p, out=np.full(np.shape(p), np.nan), where=p > 0)
+    return np.where(p > 0, counts / np.where(p > 0, p, 1.0), np.nan)
 
 
 def score_of_logs(counts: Floats, p: Floats) -> Floats:
     """Return the derivatives of ``sum_k counts[k] log p[k]`` by the free coordinates of p."""
-    return counts - counts.sum(axis=-1, keepdims=True) * p
+    return np.asarray(counts - counts.sum(axis=-1, keepdims=True) * p)
 
 
 def log_dirichlet(concentration: Floats, p: Floats) -> float:
