@@ -373,7 +373,7 @@ class Judge:
             low = np.concatenate([a.ravel() for a in lower.arrays().values()])
             high = np.concatenate([a.ravel() for a in upper.arrays().values()])
             recovery["covered"] = int(((low <= true) & (true <= high)).sum())
-            recovery["of"] = int(np.isfinite(high - low).sum())  # there may be no interval
+            recovery["of"] = int((~np.isnan(low)).sum())  # there may be no interval
         return recovery
 
     def _agreement(self, implementation: str, fit: PointFit) -> dict[str, Any] | None:

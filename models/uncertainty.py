@@ -7,9 +7,10 @@ formula [1]_ is the same matrix in closed form. The Jacobian is taken in the fre
 the model, with one probability of each row held fixed, and carried over to the parameters by the
 delta method.
 
-Wald intervals are symmetric on the scale on which the likelihood is nearest to a parabola: the
-logit for a probability, the logarithm for a variance, as it is for all else. They cannot leave
-the range of the parameter.
+Wald intervals are symmetric on a scale on which the likelihood is near to a parabola: the logit
+for a probability; for a variance v the power v^(-1/3), where the third derivative of a normal
+sample's log-likelihood vanishes at its maximum [4]_; for all else the parameter itself. They
+cannot leave the range of the parameter.
 
 At the boundary, where a probability is zero, none of this holds. Such a parameter gets no
 interval, and the others' are those of the model in which it is held where it is.
@@ -20,6 +21,8 @@ References
    JRSS B 44, 226-233.
 .. [2] Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapters 6 and 13.
 .. [3] McLachlan and Peel (2000), Finite Mixture Models, sections 2.15 and 2.16.
+.. [4] Sprott (1973), Normal likelihoods and their relation to large sample theory of estimation,
+   Biometrika 60, 457-465.
 """
 
 from __future__ import annotations
@@ -157,21 +160,25 @@ def wald(
         information would be that of a larger model, which has no maximum there.
     """
     held, reasons = _boundary(parameters)
-    information, jacobian = _differentiated(model, parameters, data, weights)
-    moving = np.setdiff1d(np.arange(len(information)), held)
-    units = model.free_units(parameters)[moving]
-    values, vectors = np.linalg.eigh(information[np.ix_(moving, moving)] * units[:, None] * units)
-    sd, whole = np.full(len(jacobian), np.nan), ""
-    if len(moving) and not values[0] > SINGULAR * values[-1]:
-        whole = NOT_DETERMINED
+    sd, whole = np.full(_flat(parameters).shape, np.nan), ""
+    moving = np.setdiff1d(np.arange(len(model.to_free(parameters))), held)
+    if not np.isfinite(model.log_likelihood(parameters, data)):
+        whole = "not a maximum: the data are impossible under these parameters"
     elif len(moving):
-        statistics, _ = kernels.e_step(model)(parameters, data, weights)
-        score = model.score_free(statistics, parameters)[moving] * units
-        gain = 0.5 * float(((vectors.T @ score) ** 2 / values).sum())
-        if gain > STATIONARY:
-            whole = f"not a maximum: a Newton step would gain {gain:.2g} nats"
-        roots = (jacobian[:, moving] * units) @ vectors / np.sqrt(values)  # delta method
-        sd = np.sqrt((roots**2).sum(axis=1))
+        information, jacobian = _differentiated(model, parameters, data, weights)
+        units = model.free_units(parameters)[moving]
+        scaled = information[np.ix_(moving, moving)] * units[:, None] * units
+        values, vectors = np.linalg.eigh(scaled)
+        if not values[0] > SINGULAR * values[-1]:
+            whole = NOT_DETERMINED
+        else:
+            statistics, _ = kernels.e_step(model)(parameters, data, weights)
+            score = model.score_free(statistics, parameters)[moving] * units
+            gain = 0.5 * float(((vectors.T @ score) ** 2 / values).sum())
+            if gain > STATIONARY:
+                whole = f"not a maximum: a Newton step would gain {gain:.2g} nats"
+            roots = (jacobian[:, moving] * units) @ vectors / np.sqrt(values)  # delta method
+            sd = np.sqrt((roots**2).sum(axis=1))
     for i, (name, _, _) in enumerate(entries(parameters)):
         if whole:
             reasons.setdefault(name, whole)
@@ -216,8 +223,9 @@ def _intervals(parameters: Parameters, sd: Floats, probability: float) -> tuple[
             half = z * sd[i] / (at * (1 - at))
             lower[i], upper[i] = expit(logit(at) - half), expit(logit(at) + half)
         elif field == "variances" or (field == "covariances" and index[-2] == index[-1]):
-            half = z * sd[i] / at
-            lower[i], upper[i] = at * np.exp(-half), at * np.exp(half)
+            half = z * sd[i] / (3 * at)  # of v^(-1/3), relative to itself
+            lower[i] = at / (1 + half) ** 3
+            upper[i] = at / (1 - half) ** 3 if half < 1 else np.inf
         else:
             lower[i], upper[i] = at - z * sd[i], at + z * sd[i]
     return lower, upper
