@@ -21,7 +21,8 @@ from models.records import Floats, Parameters, entries
 
 SCENARIO = "gmm1d-notebook"
 DATA_SETS = 1000
-SEED = 7
+SEED = 11
+"""Not 7: a study with that seed is what chose the scale of the variances' intervals."""
 MEANT = (0.93, 0.97)
 """Coverage of 95% intervals that passes."""
 
@@ -145,7 +146,13 @@ def table(scenario: str, found: Coverage, seed: int) -> str:
         if outside
         else f"Every parameter is covered within {limits}."
     )
-    return "\n".join([*lines, "", verdict, ""])
+    history = (
+        "The scale on which the intervals of variances are symmetric was chosen after a first "
+        "study (1000 data sets, seed 7), in which intervals symmetric in the logarithm covered "
+        "`variances[1]` 92.9% of the time; those in use now covered it 93.5% there. This study "
+        "has another seed."
+    )
+    return "\n".join([*lines, "", history, "", verdict, ""])
 
 
 def main(path: str) -> int:
