@@ -1211,9 +1211,11 @@ def _viterbi(
     origin = np.empty((T, K), dtype=np.int64)
     for t in range(1, T):
         for j in range(K):
-            i = np.argmax(best + log_transitions[:, j])
-            origin[t, j] = i
-            ahead[j] = best[i] + log_transitions[i, j] + log_emissions[j, symbols[t]]
+            for i in range(K):
+                through = best[i] + log_transitions[i, j]
+                if i == 0 or through > ahead[j]:
+                    ahead[j], origin[t, j] = through, i
+            ahead[j] += log_emissions[j, symbols[t]]
         best[:] = ahead
     path = np.empty(T, dtype=np.int64)
     path[-1] = np.argmax(best)
