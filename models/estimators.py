@@ -27,6 +27,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -40,15 +41,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from models import categorical_hmm, em, kernels, load, records
+from models import categorical_hmm, chunks, em, kernels, load, records
 from models import gaussian_mixture_2d as gaussian_mixture
 from models.categorical_hmm import Sequences
 from models.fits import PointFit, Status
 from models.gaussian_mixture_2d import CovarianceType
 from models.records import DegenerateError, Floats, Integers, Parameters
-
-CHUNK = 16_384
-"""Rows read at a time where data are streamed."""
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 INIT_PARAMS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -685,30 +683,26 @@ def _of_type(full: Floats, kind: str) -> Floats:
 def _chunks(source: Any) -> Iterator[Any]:
     """Yield pieces of shape (n, D) of an array, of the file at a path, or of an iterable."""
     if isinstance(source, str | os.PathLike):
-        yield from _file_chunks(os.fspath(source))
-        return
-    if isinstance(source, Sequence) and len(source) and np.ndim(source[0]) < 2:
+        source = _opened(os.fspath(source))
+    elif isinstance(source, Sequence) and len(source) and np.ndim(source[0]) < 2:
         source = np.asarray(source)  # a list of rows
     if hasattr(source, "shape"):
-        for begin in range(0, max(source.shape[0], 1), CHUNK):
-            yield source[begin : begin + CHUNK]
-    else:
-        yield from source
+        source = chunks.rows(source)()
+    yield from source
 
 
-def _file_chunks(path: str) -> Iterator[Any]:
+def _opened(path: str) -> Any:
+    """Return a file as a memory-mapped array, or as an iterator over its chunks."""
     if path.endswith(".npy"):
-        yield from _chunks(np.load(path, mmap_mode="r"))
-        return
+        return np.load(path, mmap_mode="r")
     try:
         from pyarrow import dataset  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError(f"reading {path} needs pyarrow: install it, or give arrays") from error
     form = "parquet" if path.endswith((".parquet", ".pq")) else "ipc"
     table = dataset.dataset(path, format=form)
-    for batch in table.to_batches(batch_size=CHUNK, batch_readahead=1, fragment_readahead=1):
-        if batch.num_rows:
-            yield np.column_stack([c.to_numpy(zero_copy_only=False) for c in batch.columns])
+    read = partial(table.to_batches, batch_size=chunks.ROWS, batch_readahead=1)
+    return filter(len, chunks.tables(read, table.schema.names)())
 
 
 @dataclass

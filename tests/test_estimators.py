@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as TheirMixture
 from sklearn.utils.estimator_checks import check_estimator
 
-from models import gaussian_mixture_2d
-from models.estimators import CHUNK, COVARIANCE_TYPES, CategoricalHMM, GaussianMixture
+from models import chunks, gaussian_mixture_2d
+from models.estimators import COVARIANCE_TYPES, CategoricalHMM, GaussianMixture
 
 # hmmlearn's own
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array")
@@ -294,7 +294,10 @@ def test_streaming_holds_no_more_than_a_chunk(start):
     largest = 0
 
     class Source:
-        shape = (3 * CHUNK, 3)
+        shape = (3 * chunks.ROWS, 3)
+
+        def __len__(self):
+            return self.shape[0]
 
         def __getitem__(self, rows):
             nonlocal largest
@@ -303,7 +306,7 @@ def test_streaming_holds_no_more_than_a_chunk(start):
             return np.random.default_rng(begin).normal(size=(end - begin, 3))
 
     ours = GaussianMixture(2, **start).partial_fit(Source())
-    assert largest == CHUNK
+    assert largest == chunks.ROWS
     assert ours.n_iter_ == 1
 
 
