@@ -47,6 +47,14 @@ report: env  ## Compare everything and write reports/latest (more: ARGS="--help"
 test: env  ## Run the tests (some of them: ARGS="-k hmm")
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: peer-tests
+peer-tests: env  ## Run scikit-learn's and hmmlearn's own tests on our estimators
+	@$(BIN)/python tests/peers/run.py $(ARGS)
+
+.PHONY: coverage
+coverage: env  ## Simulate 1,000 data sets and write docs/coverage.md
+	@$(BIN)/python -m comparisons.studies docs/coverage.md
+
 .PHONY: check
 check: env  ## Lint, check the format and the types
 	@$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
@@ -23,9 +23,9 @@ from comparisons.implementations import implementations
 from comparisons.problem import Mode
 from comparisons.run import Failure, Result, Task
 from comparisons.scenarios import Prepared, Published, Scenario
-from models import Data, Model
+from models import Data, Model, uncertainty
 from models.fits import PointFit, PosteriorFit, Status
-from models.records import Floats, Parameters
+from models.records import Floats, Parameters, entries
 
 LOCKSTEP = 1e-9
 """Matched fits agree if at every iteration no parameter differs by more than this, means counted
@@ -37,7 +37,7 @@ NEAR_OPTIMUM = 0.05
 no parameter by more than sqrt(2 g) of its standard errors: here by less than a third of one."""
 
 PROBABILITY = 0.95
-"""Of the equal-tailed intervals."""
+"""Of the intervals."""
 
 R_HAT, ESS, DIVERGENCES = 1.01, 400.0, 0
 QUICK_R_HAT, QUICK_ESS = 1.05, 100.0
@@ -87,13 +87,6 @@ def log_likelihoods(model: Model, parameters: Parameters, data: Data) -> Floats:
         for i in range(0, total, piece)
     ]
     return np.concatenate(scores).reshape(lead)
-
-
-def entries(parameters: Parameters) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """Yield for each number its name, such as ``means[0,1]``, its field and its index."""
-    for field, array in parameters.arrays().items():
-        for index in np.ndindex(array.shape):
-            yield f"{field}[{','.join(map(str, index))}]", field, index
 
 
 def _plain(value: Any) -> Any:
@@ -273,6 +266,23 @@ class Judge:
             "recovery": self._recovery(estimate, None, None),
             "diagnostics": dict(fit.details),
         }
+        if (
+            task.implementation == "em"
+            and task.problem.mode is Mode.AS_CONFIGURED
+            and fit.status is Status.CONVERGED
+        ):
+            known = uncertainty.wald(self.model, estimate, data, probability=PROBABILITY)
+            outcome |= {
+                "sd": known.sd.to_dict(),
+                "interval": {
+                    "kind": known.kind,
+                    "probability": known.probability,
+                    "lower": known.lower.to_dict(),
+                    "upper": known.upper.to_dict(),
+                },
+                "recovery": self._recovery(estimate, known.lower, known.upper),
+            }
+            outcome["diagnostics"]["no_interval"] = dict(known.no_interval)
         if task.problem.mode is Mode.MATCHED:
             outcome["agreement"] = self._agreement(task.implementation, fit)
             if task.implementation == "em" and fit.path is not None:
@@ -363,7 +373,7 @@ class Judge:
             low = np.concatenate([a.ravel() for a in lower.arrays().values()])
             high = np.concatenate([a.ravel() for a in upper.arrays().values()])
             recovery["covered"] = int(((low <= true) & (true <= high)).sum())
-            recovery["of"] = true.size
+            recovery["of"] = int((~np.isnan(low)).sum())  # there may be no interval
         return recovery
 
     def _agreement(self, implementation: str, fit: PointFit) -> dict[str, Any] | None:
@@ -389,9 +399,10 @@ class Judge:
 
     def _compare_spreads(self, outcomes: list[dict[str, Any]]) -> None:
         """Give a variational posterior the ratios of its standard deviations to NUTS's."""
-        sds = {o["implementation"]: o["sd"] for o in outcomes if o["sd"] is not None}
+        posteriors = [o for o in outcomes if o["kind"] == "posterior"]
+        sds = {o["implementation"]: o["sd"] for o in posteriors if o["sd"] is not None}
         nuts = sds.get("pymc-nuts")
-        for outcome in outcomes:
+        for outcome in posteriors:
             if nuts is None or outcome["implementation"] == "pymc-nuts" or not outcome["sd"]:
                 continue
             mine = np.concatenate([np.ravel(a) for a in outcome["sd"].values()])

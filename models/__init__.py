@@ -29,21 +29,30 @@ class Model(Protocol):
         The model's name in results: the module's own.
     TITLE : str
         The model's name for a reader.
-    Parameters, Statistics : type
-        Its records.
+    Parameters, Statistics, Prior : type
+        Its records; the prior is conjugate.
     """
 
     NAME: str
     TITLE: str
     Parameters: type[records.Parameters]
     Statistics: type[records.Statistics]
+    Prior: type[records.Record]
 
-    def check_data(self, data: Any, dims: Mapping[str, int]) -> Data:
+    def check_data(self, data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Data:
         """Return the data as the model takes them, or raise ValueError."""
+        ...
+
+    def check_chunk(self, data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Data:
+        """Return a part of the data as the model takes it, or raise ValueError."""
         ...
 
     def size(self, data: Data) -> int:
         """Return the number of observations."""
+        ...
+
+    def dims(self, parameters: records.Parameters) -> dict[str, int]:
+        """Return the model's sizes."""
         ...
 
     def n_free(self, parameters: records.Parameters) -> int:
@@ -61,13 +70,37 @@ class Model(Protocol):
         ...
 
     def e_step(
-        self, parameters: records.Parameters, data: Data
+        self, parameters: records.Parameters, data: Data, weights: Floats | None = None
     ) -> tuple[records.Statistics, float]:
         """Return the expected statistics and the log-likelihood."""
         ...
 
-    def m_step(self, statistics: records.Statistics) -> records.Parameters:
+    def m_step(
+        self, statistics: records.Statistics, *, prior: Any = None, **options: Any
+    ) -> records.Parameters:
         """Return the parameters that maximise the expected log-likelihood."""
+        ...
+
+    def score(
+        self, statistics: records.Statistics, parameters: records.Parameters
+    ) -> records.Parameters:
+        """Return the derivatives of the log-likelihood, by Fisher's identity."""
+        ...
+
+    def to_free(self, parameters: records.Parameters) -> Floats:
+        """Return unconstrained coordinates."""
+        ...
+
+    def from_free(self, free: Floats, dims: Mapping[str, int]) -> records.Parameters:
+        """Return the parameters that have these unconstrained coordinates."""
+        ...
+
+    def free_units(self, parameters: records.Parameters) -> Floats:
+        """Return a natural length for a step in each unconstrained coordinate."""
+        ...
+
+    def score_free(self, statistics: records.Statistics, parameters: records.Parameters) -> Floats:
+        """Return the derivatives of the log-likelihood by the unconstrained coordinates."""
         ...
 
     def log_likelihood(self, parameters: records.Parameters, data: Data) -> Floats:
@@ -83,7 +116,18 @@ class Model(Protocol):
         ...
 
 
-SHARED = ("bayesian", "em", "fits", "kernels", "records")
+SHARED = (
+    "bayesian",
+    "chunks",
+    "em",
+    "estimators",
+    "fits",
+    "kernels",
+    "labels",
+    "records",
+    "simplex",
+    "uncertainty",
+)
 """Modules of this package that are not a model."""
 
 

@@ -8,7 +8,8 @@ The model, for each sequence::
     z_t | z_{t-1}=i ~ Categorical(transmat[i])
     x_t | z_t=i     ~ Categorical(emissionprob[i])
 
-Data are a tuple of sequences, each an array of symbols 0 .. V-1.
+Data are a tuple of sequences, each an array of symbols 0 .. V-1. A step whose symbol was not
+observed is -1 and contributes no emission: whatever was shown there has probability 1.
 
 The forward and backward passes are scaled: ``scales[t] = p(x_t | x_1 .. x_{t-1})`` is divided
 out at each step, so nothing underflows however long the sequence, and the log-likelihood is the
@@ -25,18 +26,21 @@ References
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
-from models import records
+from models import records, simplex
 from models.records import Floats, Integers
 
 NAME = "categorical_hmm"
 TITLE = "Categorical HMM"
 
 type Sequences = tuple[Integers, ...]
+
+MASKED = -1
+"""Stands for a symbol that was not observed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,7 @@ class Parameters(records.Parameters):
     emissionprob: Floats
 
     COMPONENT_AXES: ClassVar = {"startprob": (-1,), "transmat": (-2, -1), "emissionprob": (-2,)}
+    PROBABILITIES: ClassVar = ("startprob", "transmat", "emissionprob")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +84,46 @@ class Statistics(records.Statistics):
     emissions: Floats
 
 
+def _flat() -> Floats:
+    return np.array(1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Prior(records.Record):
+    """Dirichlet priors of the rows: each value is one more than a count seen beforehand.
+
+    Attributes
+    ----------
+    startprob_prior : ndarray, shape () or (K,)
+    transmat_prior : ndarray, shape () or (K, K)
+    emissionprob_prior : ndarray, shape () or (K, V)
+        Whatever broadcasts to the parameter; 1 is flat.
+    """
+
+    startprob_prior: Floats = field(default_factory=_flat)
+    transmat_prior: Floats = field(default_factory=_flat)
+    emissionprob_prior: Floats = field(default_factory=_flat)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        simplex.refuse_spiked(**self.arrays())
+
+    def log_density(self, parameters: Parameters) -> float:
+        """Return the log-density without its constant: what MAP-EM adds to the log-likelihood."""
+        pairs = zip(self.arrays().values(), parameters.arrays().values())
+        return sum(simplex.log_dirichlet(concentration, p) for concentration, p in pairs)
+
+
 def emission_likelihoods(parameters: Parameters, symbols: Integers) -> Floats:
-    """Return ``p(x_t | z_t = i)`` for every step and state.
+    """Return ``p(x_t | z_t = i)`` for every step and state; 1 where the symbol is masked.
 
     Returns
     -------
     ndarray, shape (T, ..., K)
     """
-    return np.ascontiguousarray(np.moveaxis(parameters.emissionprob[..., symbols], -1, 0))
+    b = np.ascontiguousarray(np.moveaxis(parameters.emissionprob[..., symbols], -1, 0))
+    b[symbols == MASKED] = 1
+    return b
 
 
 def forward(parameters: Parameters, symbols: Integers) -> tuple[Floats, Floats]:
@@ -171,13 +208,17 @@ def state_probabilities(parameters: Parameters, symbols: Integers) -> Floats:
     return alpha * backward(parameters, symbols, scales)
 
 
-def e_step(parameters: Parameters, sequences: Sequences) -> tuple[Statistics, float]:
+def e_step(
+    parameters: Parameters, sequences: Sequences, weights: Floats | None = None
+) -> tuple[Statistics, float]:
     """Return the expected counts under ``p(z | x)``, and the log-likelihood.
 
     Parameters
     ----------
     parameters : Parameters
     sequences : tuple of ndarray of int
+    weights : ndarray, shape (number of sequences,), optional
+        How often each sequence counts; 0 leaves it out.
 
     Returns
     -------
@@ -194,7 +235,9 @@ def e_step(parameters: Parameters, sequences: Sequences) -> tuple[Statistics, fl
     K, V = parameters.emissionprob.shape
     statistics = Statistics(np.zeros(K), np.zeros((K, K)), np.zeros((K, V)))
     total = 0.0
-    for n, symbols in enumerate(sequences):
+    w = records.checked_weights(weights, len(sequences), "sequence")
+    for n in np.flatnonzero(w):
+        symbols = sequences[n]
         alpha, scales = forward(parameters, symbols)  # (T, K), (T,)
         for t in np.flatnonzero(scales == 0):
             raise ValueError(
@@ -202,27 +245,40 @@ def e_step(parameters: Parameters, sequences: Sequences) -> tuple[Statistics, fl
                 f"{t} has probability zero"
             )
         beta = backward(parameters, symbols, scales)  # (T, K)
-        gamma = alpha * beta  # (T, K)  p(z_t = i | x)                        (13.64)
+        gamma = w[n] * alpha * beta  # (T, K)  p(z_t = i | x)                 (13.64)
         b = emission_likelihoods(parameters, symbols)
         ahead = b[1:] * beta[1:] / scales[1:, None]  # (T-1, K)
         emissions = np.zeros((V, K))
-        np.add.at(emissions, symbols, gamma)
+        seen = symbols != MASKED
+        np.add.at(emissions, symbols[seen], gamma[seen])
         statistics += Statistics(
             starts=gamma[0],
             # The sum over t of xi_t[i, j] = p(z_t = i, z_{t+1} = j | x)        (13.65)
-            transitions=parameters.transmat * (alpha[:-1].T @ ahead),
+            transitions=w[n] * parameters.transmat * (alpha[:-1].T @ ahead),
             emissions=emissions.T,
         )
-        total += float(np.log(scales).sum())
-    return statistics, total
+        total += w[n] * float(np.log(scales).sum())
+    return statistics, float(total)
 
 
-def m_step(statistics: Statistics) -> Parameters:
+def m_step(statistics: Statistics, *, prior: Prior | None = None) -> Parameters:
     """Return the parameters that maximise the expected complete-data log-likelihood.
 
     Each is a share of expected counts ([2]_, equations 13.18, 13.19 and 13.23). A row without
     any count is not determined by the data and is returned uniform.
+
+    Parameters
+    ----------
+    statistics : Statistics
+    prior : Prior, optional
+        Then its log-density is added to what is maximised: counts seen beforehand.
     """
+    if prior is not None:
+        statistics = Statistics(
+            starts=statistics.starts + prior.startprob_prior - 1,
+            transitions=statistics.transitions + prior.transmat_prior - 1,
+            emissions=statistics.emissions + prior.emissionprob_prior - 1,
+        )
     return Parameters(
         startprob=_shares(statistics.starts),
         transmat=_shares(statistics.transitions),
@@ -233,6 +289,61 @@ def m_step(statistics: Statistics) -> Parameters:
 def _shares(counts: Floats) -> Floats:
     totals = counts.sum(axis=-1, keepdims=True)
     return np.where(totals > 0, counts / np.where(totals > 0, totals, 1), 1 / counts.shape[-1])
+
+
+def score(statistics: Statistics, parameters: Parameters) -> Parameters:
+    """Return each parameter's partial derivative of the log-likelihood, by Fisher's identity.
+
+    The gradient of ``log p(x)`` is the expectation, given x, of the gradient of ``log p(x, z)``:
+    here each expected count over its probability, which is not a number where both are zero. Every
+    entry counts as free; along a row only differences of the derivatives matter.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        From the E-step at `parameters`.
+    parameters : Parameters
+    """
+    pairs = zip(statistics.arrays().values(), parameters.arrays().values())
+    return Parameters(*(simplex.score(counts, p) for counts, p in pairs))
+
+
+def to_free(parameters: Parameters) -> Floats:
+    """Return unconstrained coordinates: the logarithms of all probabilities.
+
+    Returns
+    -------
+    ndarray, shape (K + K^2 + K V,)
+        They are redundant by a constant per row, see `models.simplex`.
+    """
+    return np.concatenate([simplex.to_logs(p).ravel() for p in parameters.arrays().values()])
+
+
+def from_free(free: Floats, dims: Mapping[str, int]) -> Parameters:
+    """Return the parameters that have these unconstrained coordinates."""
+    K, V = dims["n_components"], dims["n_features"]
+    starts, transitions, emissions = np.split(free, np.cumsum([K, K * K]))
+    return Parameters(
+        simplex.from_logs(starts),
+        simplex.from_logs(transitions.reshape(K, K)),
+        simplex.from_logs(emissions.reshape(K, V)),
+    )
+
+
+def free_units(parameters: Parameters) -> Floats:
+    """Return a natural length for a step in each unconstrained coordinate."""
+    return np.ones(sum(array.size for array in parameters.arrays().values()))
+
+
+def score_free(statistics: Statistics, parameters: Parameters) -> Floats:
+    """Return the derivatives of the log-likelihood by the unconstrained coordinates.
+
+    Returns
+    -------
+    ndarray, shape (K + K^2 + K V,)
+    """
+    pairs = zip(statistics.arrays().values(), parameters.arrays().values())
+    return np.concatenate([simplex.score_of_logs(counts, p).ravel() for counts, p in pairs])
 
 
 def sample(
@@ -269,7 +380,7 @@ def start(
     )
 
 
-def check_data(data: Any, dims: Mapping[str, int]) -> Sequences:
+def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Sequences:
     """Return the data as a tuple of integer sequences.
 
     Parameters
@@ -277,6 +388,8 @@ def check_data(data: Any, dims: Mapping[str, int]) -> Sequences:
     data : sequence of array_like of int
     dims : mapping
         ``n_components``, and ``n_features``, the number V of symbols, if it is known.
+    missing : bool, optional
+        Whether -1 stands for a symbol that was not observed.
 
     Raises
     ------
@@ -284,7 +397,22 @@ def check_data(data: Any, dims: Mapping[str, int]) -> Sequences:
         If a sequence is empty or not one-dimensional, a symbol is not an integer from 0 to
         V - 1, or there are fewer symbols than states.
     """
+    sequences = check_chunk(data, dims, missing=missing)
+    if not sequences:
+        raise ValueError("there are no sequences")
+    seen = sum(int((symbols != MASKED).sum()) for symbols in sequences)
+    records.refuse_too_few(seen, dims["n_components"])
+    return sequences
+
+
+def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Sequences:
+    """Return a part of the data as a tuple of integer sequences.
+
+    As `check_data`, without what can only be asked of the whole.
+    """
     sequences = []
+    lowest, V = MASKED if missing else 0, dims.get("n_features", np.iinfo(np.int64).max)
+    wanted = "0, 1, 2, ..." if "n_features" not in dims else f"0 .. {V - 1}"
     for n, given in enumerate(data):
         array = np.asarray(given)
         if array.ndim != 1 or not len(array):
@@ -293,22 +421,25 @@ def check_data(data: Any, dims: Mapping[str, int]) -> Sequences:
                 "(wrap a single sequence in a tuple)"
             )
         symbols = array.astype(np.int64)
-        V = dims.get("n_features", np.iinfo(np.int64).max)
-        for t in np.flatnonzero((symbols != array) | (symbols < 0) | (symbols >= V)):
-            wanted = "0, 1, 2, ..." if "n_features" not in dims else f"0 .. {V - 1}"
+        for t in np.flatnonzero((symbols != array) | (symbols < lowest) | (symbols >= V)):
+            mend = f"; missing=True takes {MASKED} for a symbol not observed"
             raise ValueError(
                 f"symbol {array[t]} at step {t} of sequence {n} is not one of {wanted}"
+                f"{mend if symbols[t] == MASKED else ''}"
             )
         sequences.append(symbols)
-    if not sequences:
-        raise ValueError("there are no sequences")
-    records.refuse_too_few(size(tuple(sequences)), dims["n_components"])
     return tuple(sequences)
 
 
 def size(sequences: Sequences) -> int:
     """Return the number of symbols in all sequences."""
     return sum(len(symbols) for symbols in sequences)
+
+
+def dims(parameters: Parameters) -> dict[str, int]:
+    """Return the model's sizes."""
+    K, V = parameters.emissionprob.shape
+    return {"n_components": int(K), "n_features": int(V)}
 
 
 def n_free(parameters: Parameters) -> int:

@@ -2,18 +2,30 @@
 
 ``parameters -> e_step -> m_step -> parameters`` never lowers the log-likelihood (Dempster, Laird
 and Rubin 1977, theorem 1); a fall beyond rounding is therefore reported as a status of its own.
+With a prior the same holds of the log-likelihood plus the prior's log-density.
+
+The expected statistics of parts of the data add up to the whole's, so the data may come in
+chunks, each seen once an iteration and then forgotten.
+
+References
+----------
+.. [1] Varadhan and Roland (2008), Simple and globally convergent methods for accelerating the
+   convergence of any EM algorithm, Scand. J. Statistics 35, 335-353: SQUAREM.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from models import Data, Model, kernels
+from models import Data, Model, kernels, simplex
 from models.fits import PointFit, Status, stack
-from models.records import DegenerateError, Parameters
+from models.records import DegenerateError, Floats, Parameters, Statistics, checked_weights
 
 TOLERANCE = 1e-9
 """Stop when no parameter moved by more than this, in units that the model has no scale in.
@@ -29,14 +41,42 @@ MAX_ITER = 10_000
 SAME_OPTIMUM = 1e-4
 """Starts whose final log-likelihoods are within this many nats reached the same optimum."""
 
+type Expect = Callable[[Parameters], tuple[Statistics, float]]
+
+
+class Settings(TypedDict, total=False):
+    """How to iterate.
+
+    Attributes
+    ----------
+    max_iter : int
+        Iterations at the most.
+    tol : float
+        Converged when the model's `change` over an iteration is at most this; a negative
+        tolerance never stops.
+    prior : the model's Prior, or None
+        Then its log-density is climbed as well.
+    accelerate : bool
+        Whether every third iteration leaps ahead (SQUAREM, [1]_).
+    options : mapping
+        Further arguments of the model's `m_step`. With a ridge (`reg_covar`) the objective may
+        fall, and is not watched.
+    """
+
+    max_iter: int
+    tol: float
+    prior: Any
+    accelerate: bool
+    options: Mapping[str, Any]
+
 
 def fit(
     model: Model,
     start: Parameters,
     data: Data,
     *,
-    max_iter: int = MAX_ITER,
-    tol: float = TOLERANCE,
+    weights: Floats | None = None,
+    **settings: Unpack[Settings],
 ) -> PointFit:
     """Iterate EM from one start.
 
@@ -46,11 +86,10 @@ def fit(
     start : Parameters
     data : Data
         As the model's `check_data` returns them.
-    max_iter : int
-        Iterations at the most.
-    tol : float
-        Converged when the model's `change` over an iteration is at most this; a negative
-        tolerance never stops.
+    weights : ndarray, optional
+        How often each observation (for the HMM each sequence) counts.
+    **settings
+        As in `Settings`.
 
     Returns
     -------
@@ -58,23 +97,120 @@ def fit(
         Its `trace` has the log-likelihood after 0, 1, ... iterations.
     """
     e_step = kernels.e_step(model)
-    parameters = start
-    path, trace = [start], []
-    status, message = Status.ITERATION_LIMIT, f"stopped at the limit of {max_iter} iterations"
+    return _climb(model, start, lambda p: e_step(p, data, weights), **settings)
+
+
+def fit_chunks(
+    model: Model,
+    start: Parameters,
+    chunks: Callable[[], Iterable[Any]],
+    *,
+    weights: Callable[[], Iterable[Any]] | None = None,
+    missing: bool = False,
+    **settings: Unpack[Settings],
+) -> PointFit:
+    """Iterate EM over data that come in chunks: one pass over all of them is one iteration.
+
+    This is the same EM as `fit`, to rounding, with one chunk in memory at a time.
+
+    Parameters
+    ----------
+    model : Model
+    start : Parameters
+    chunks : callable
+        Returns a fresh iterable of chunks at each call, such as those of `models.chunks`.
+    weights : callable, optional
+        Returns, at each call, the weights of each chunk.
+    missing : bool, optional
+        Whether values may be missing, as for the model's `check_data`.
+    **settings
+        As in `Settings`.
+
+    Returns
+    -------
+    PointFit
+    """
+    e_step, dims = kernels.e_step(model), model.dims(start)
+
+    def expect(parameters: Parameters) -> tuple[Statistics, float]:
+        total: Statistics | None = None
+        log_likelihood = 0.0
+        parts = chunks() if weights is None else zip(chunks(), weights(), strict=True)
+        for part in parts:
+            data, w = (part, None) if weights is None else part
+            statistics, of_chunk = e_step(
+                parameters, model.check_chunk(data, dims, missing=missing), w
+            )
+            total = statistics if total is None else total + statistics
+            log_likelihood += of_chunk
+        if total is None:
+            raise ValueError(
+                "there are no chunks: each call must return a fresh iterable, "
+                "as 'lambda: iter(parts)' does and 'lambda: generator' does not"
+            )
+        return total, log_likelihood
+
+    return _climb(model, start, expect, **settings)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Parameters with what one E-step says of them."""
+
+    parameters: Parameters
+    statistics: Statistics
+    log_likelihood: float
+    objective: float
+
+
+type Visit = Callable[[Parameters], _Point]
+
+
+def _climb(
+    model: Model,
+    start: Parameters,
+    expect: Expect,
+    *,
+    max_iter: int = MAX_ITER,
+    tol: float = TOLERANCE,
+    prior: Any = None,
+    accelerate: bool = False,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> PointFit:
+    m_step: Callable[[Any], Parameters] = partial(model.m_step, prior=prior, **options)
+    monotone = not options.get("reg_covar")
+
+    def visit(parameters: Parameters) -> _Point:
+        statistics, log_likelihood = expect(parameters)
+        density = 0.0 if prior is None else prior.log_density(parameters)
+        return _Point(parameters, statistics, log_likelihood, log_likelihood + density)
+
+    path: list[Parameters] = [start]
+    trace: list[float] = []
+    objective: list[float] = []
+    leaper = _Leaper(model, start)
+    status = Status.ITERATION_LIMIT
+    message = f"stopped at the limit of {max_iter} iterations"
     try:
-        statistics, log_likelihood = e_step(parameters, data)
-        trace.append(log_likelihood)
+        here = visit(start)
+        trace.append(here.log_likelihood)
+        objective.append(here.objective)
         for iteration in range(1, max_iter + 1):
-            new = model.m_step(statistics)
-            statistics, log_likelihood = e_step(new, data)
-            step = model.change(parameters, new)
-            parameters = new
-            path.append(parameters)
-            trace.append(log_likelihood)
-            gain = trace[-1] - trace[-2]
-            if gain < -ROUNDING * abs(log_likelihood):
+            new = m_step(here.statistics)
+            leapt = None
+            # An EM step, a step stretched into a leap, an EM step to settle: then again.
+            if accelerate and iteration % 3 == 2:
+                leapt = leaper.leap(path[-2], here, new, visit)
+            step = model.change(here.parameters, new)
+            here = visit(new) if leapt is None else leapt
+            path.append(here.parameters)
+            trace.append(here.log_likelihood)
+            objective.append(here.objective)
+            gain = objective[-1] - objective[-2]
+            if monotone and gain < -ROUNDING * abs(here.objective):
+                what = "log-likelihood" if prior is None else "penalised log-likelihood"
                 status = Status.LOG_LIKELIHOOD_FELL
-                message = f"the log-likelihood fell by {-gain:.3g} at iteration {iteration}"
+                message = f"the {what} fell by {-gain:.3g} at iteration {iteration}"
                 break
             if step <= tol:
                 status = Status.CONVERGED
@@ -84,13 +220,65 @@ def fit(
         status = Status.DEGENERATE
         message = f"{error}, at iteration {len(path)}"
     return PointFit(
-        parameters=parameters,
+        parameters=path[-1],
         status=status,
         message=message,
         iterations=len(path) - 1,
         trace=np.array(trace),
         path=stack(path),
+        objective=None if prior is None else np.array(objective),
+        details={"leaps": leaper.done} if accelerate else {},
     )
+
+
+class _Leaper:
+    """Leaps far along the way that three EM iterates show ([1]_, scheme S3).
+
+    With ``r`` the first step and ``v`` the change from the first to the second, a leap goes to
+    ``before + 2 s r + s^2 v`` for ``s = |r| / |v|``; s = 1 is the third iterate itself.
+    The coordinates are the model's free ones, but probabilities are taken as they are: one on its
+    way to zero gets there in a leap, where its logarithm has for ever to go. No probability falls
+    to less than a tenth in a leap.
+    """
+
+    FIRST, GROWTH = 4.0, 4.0
+    """Bound of s at first, and its growth whenever a leap at the bound succeeds ([1]_)."""
+
+    def __init__(self, model: Model, start: Parameters) -> None:
+        self.model, self.dims = model, model.dims(start)
+        self.longest, self.done = self.FIRST, 0
+        self.n_probabilities = sum(start.arrays()[name].size for name in start.PROBABILITIES)
+
+    def _coordinates(self, parameters: Parameters) -> Floats:
+        x = self.model.to_free(parameters)
+        p = slice(self.n_probabilities)  # the fields of probabilities come first
+        x[p] = np.exp(x[p])
+        return x
+
+    def leap(
+        self, before: Parameters, here: _Point, after: Parameters, visit: Visit
+    ) -> _Point | None:
+        """Return the point leapt to; None if it is lower than `here` or out of bounds."""
+        a, b, c = (self._coordinates(p) for p in (before, here.parameters, after))
+        r, v = b - a, c - 2 * b + a
+        units = self.model.free_units(here.parameters)
+        bend = np.linalg.norm(v / units)
+        s = min(float(np.linalg.norm(r / units) / bend), self.longest) if bend else 0.0
+        if s <= 1:
+            return None
+        x, p = a + 2 * s * r + s**2 * v, slice(self.n_probabilities)
+        x[p] = simplex.to_logs(np.maximum(x[p], c[p] / 10))
+        try:
+            with np.errstate(over="raise"):
+                point = visit(self.model.from_free(x, self.dims))
+        except (DegenerateError, FloatingPointError):  # beyond what the model can hold
+            point = None
+        succeeded = point is not None and point.objective >= here.objective
+        if s == self.longest:
+            factor = self.GROWTH if succeeded else 1 / self.GROWTH
+            self.longest = max(self.FIRST, self.longest * factor)
+        self.done += succeeded
+        return point if succeeded else None
 
 
 def fit_best(
@@ -100,10 +288,10 @@ def fit_best(
     *,
     n_starts: int,
     rng: np.random.Generator,
-    max_iter: int = MAX_ITER,
-    tol: float = TOLERANCE,
+    weights: Floats | None = None,
+    **settings: Unpack[Settings],
 ) -> PointFit:
-    """Run EM from several random starts and keep the fit of highest log-likelihood.
+    """Run EM from several random starts and keep the fit of highest objective.
 
     Parameters
     ----------
@@ -113,35 +301,52 @@ def fit_best(
         The model's sizes.
     n_starts : int
     rng : numpy.random.Generator
-    max_iter, tol
+    weights : ndarray, optional
         As for `fit`.
+    **settings
+        As in `Settings`.
 
     Returns
     -------
     PointFit
-        Its details have under ``starts`` the status and log-likelihood of each start. A
-        degenerate fit is kept only if every start degenerated.
+        Its details have under ``starts`` the status and log-likelihood of each start, and under
+        ``hits`` how many reached its optimum. A degenerate fit is kept only if every start
+        degenerated.
     """
+    if weights is not None:
+        weights = checked_weights(weights, len(data))
+        kept = np.flatnonzero(weights)
+        data = tuple(data[n] for n in kept) if isinstance(data, tuple) else data[kept]
+        weights = weights[kept]
     fits = [
-        fit(model, model.start(data, dims, rng), data, max_iter=max_iter, tol=tol)
+        fit(model, model.start(data, dims, rng), data, weights=weights, **settings)
         for _ in range(n_starts)
     ]
     # Where a component collapses the likelihood is unbounded: the higher, the less it means.
     sound = [f for f in fits if f.status is not Status.DEGENERATE] or fits
-    best = max(sound, key=final_log_likelihood)
+    best = max(sound, key=final_objective)
     starts = [{"status": str(f.status), "log_likelihood": final_log_likelihood(f)} for f in fits]
-    hits = sum(final_log_likelihood(f) >= final_log_likelihood(best) - SAME_OPTIMUM for f in sound)
+    hits = sum(final_objective(f) >= final_objective(best) - SAME_OPTIMUM for f in sound)
     message = f"{best.message}; {hits} of {n_starts} starts reached this optimum"
     if degenerate := len(fits) - len(sound):
         message += f", {degenerate} degenerated"
     return replace(
         best,
         message=message,
-        details={"starts": starts, "hits": hits},
+        details={**best.details, "starts": starts, "hits": hits},
     )
 
 
 def final_log_likelihood(fit: PointFit) -> float:
     """Return the log-likelihood at the end of a fit that kept its trace, in nats."""
-    assert fit.trace is not None
-    return float(fit.trace[-1]) if len(fit.trace) else -np.inf
+    return _last(fit.trace)
+
+
+def final_objective(fit: PointFit) -> float:
+    """Return what EM climbed at the end of a fit: with a prior, the penalised log-likelihood."""
+    return _last(fit.trace if fit.objective is None else fit.objective)
+
+
+def _last(values: Floats | None) -> float:
+    assert values is not None
+    return float(values[-1]) if len(values) else -np.inf

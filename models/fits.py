@@ -45,6 +45,9 @@ class PointFit:
     path : Parameters or None
         The parameters after 0, 1, ..., `iterations` iterations, stacked on a leading axis;
         None where the implementation does not show them.
+    objective : ndarray or None
+        What EM climbed, at the same iterations, where that is not the log-likelihood alone: the
+        log-likelihood plus the prior's log-density, up to its constant.
     details : mapping
         Anything else worth reporting (restarts and their optima, settings), JSON types only.
     """
@@ -55,6 +58,7 @@ class PointFit:
     iterations: int
     trace: Floats | None = None
     path: Parameters | None = None
+    objective: Floats | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

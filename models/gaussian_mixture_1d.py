@@ -9,7 +9,7 @@ The model::
 
 EM climbs the log-likelihood ``sum_n log sum_k weights[k] Normal(x_n; means[k], variances[k])``:
 the E-step takes the expectation of the latent components, the M-step maximises as if they had
-been seen.
+been seen. A value that was not observed (NaN) is integrated out: its density is 1.
 
 References
 ----------
@@ -17,18 +17,20 @@ References
    algorithm, JRSS B 39, 1-38.
 .. [2] Bishop (2006), Pattern Recognition and Machine Learning, section 9.2.2, equations
    (9.23) to (9.28).
+.. [3] Fraley and Raftery (2007), Bayesian regularization for normal mixture estimation and
+   model-based clustering, J. Classification 24, 155-181.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import logsumexp
 
-from models import records
+from models import records, simplex
 from models.records import DegenerateError, Floats
 
 NAME = "gaussian_mixture_1d"
@@ -54,6 +56,7 @@ class Parameters(records.Parameters):
     variances: Floats
 
     COMPONENT_AXES: ClassVar = {"weights": (-1,), "means": (-1,), "variances": (-1,)}
+    PROBABILITIES: ClassVar = ("weights",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +82,72 @@ class Statistics(records.Statistics):
 
     REFERENCE: ClassVar = "reference"
 
+    def about(self, reference: Floats) -> Statistics:
+        """Return the same statistics, their moments taken about another point."""
+        d = self.reference - reference
+        return Statistics(
+            self.counts,
+            self.first + self.counts * d,
+            self.second + 2 * self.first * d + self.counts * d**2,
+            reference,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Prior(records.Record):
+    """The conjugate prior, the same for every component ([3]_, section 3).
+
+    Weights are Dirichlet; a component's variance is inverse gamma(df / 2, scale / 2), and its
+    mean given the variance is Normal(mean, variance / strength).
+
+    Attributes
+    ----------
+    mean : ndarray, shape ()
+        Prior mean of the means, in the data's unit.
+    strength : ndarray, shape ()
+        How many observations the prior mean counts for.
+    df : ndarray, shape ()
+        Degrees of freedom of the variance.
+    scale : ndarray, shape ()
+        In the data's unit squared.
+    concentration : ndarray, shape ()
+        Of the weights; 1 is flat.
+    """
+
+    mean: Floats
+    strength: Floats
+    df: Floats
+    scale: Floats
+    concentration: Floats = field(default_factory=lambda: np.array(1.0))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        simplex.refuse_spiked(concentration=self.concentration)
+
+    @classmethod
+    def defaults(cls, x: Floats, n_components: int) -> Prior:
+        """Return the defaults of [3]_: weak, and with room for K components side by side."""
+        x = x[~np.isnan(x)]
+        return cls.of(mean=x.mean(), strength=0.01, df=3, scale=x.var(ddof=1) / n_components**2)
+
+    def statistics(self, reference: Floats) -> Statistics:
+        """Return the observations that the prior counts for, as moments about the reference."""
+        d = self.mean - reference
+        return Statistics(
+            np.full_like(d, self.strength),
+            self.strength * d,
+            self.strength * d**2 + self.scale,
+            reference,
+        )
+
+    def log_density(self, parameters: Parameters) -> float:
+        """Return the log-density without its constant: what MAP-EM adds to the log-likelihood."""
+        v = parameters.variances
+        deviance = (self.scale + self.strength * (parameters.means - self.mean) ** 2) / v
+        return simplex.log_dirichlet(self.concentration, parameters.weights) - 0.5 * float(
+            ((self.df + 3) * np.log(v) + deviance).sum()
+        )
+
 
 def log_joint(parameters: Parameters, x: Floats) -> Floats:
     """Return ``log p(x_n, z_n = k)``, the log of weight times density.
@@ -87,16 +156,17 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
     ----------
     parameters : Parameters
     x : ndarray, shape (N,)
+        NaN where nothing was observed.
 
     Returns
     -------
     ndarray, shape (..., N, K)
     """
     weights, means, variances = (a[..., None, :] for a in parameters.arrays().values())
-    with np.errstate(divide="ignore"):  # a weight of zero has the logarithm minus infinity
-        return np.log(weights) - 0.5 * (  # (..., N, K)
-            np.log(2 * np.pi * variances) + (x[:, None] - means) ** 2 / variances
-        )
+    log_density = -0.5 * (  # (..., N, K)
+        np.log(2 * np.pi * variances) + (x[:, None] - means) ** 2 / variances
+    )
+    return simplex.to_logs(weights) + np.where(np.isnan(x)[:, None], 0.0, log_density)
 
 
 def log_likelihood(parameters: Parameters, x: Floats) -> Floats:
@@ -124,16 +194,21 @@ def responsibilities(parameters: Parameters, x: Floats) -> Floats:
         Probabilities; each row sums to 1.
     """
     joint = log_joint(parameters, x)
-    return np.exp(joint - logsumexp(joint, axis=-1, keepdims=True))
+    return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
 
 
-def e_step(parameters: Parameters, x: Floats) -> tuple[Statistics, float]:
+def e_step(
+    parameters: Parameters, x: Floats, weights: Floats | None = None
+) -> tuple[Statistics, float]:
     """Return the expected statistics under ``p(z | x)``, and the log-likelihood.
 
     Parameters
     ----------
     parameters : Parameters
     x : ndarray, shape (N,)
+        NaN where nothing was observed.
+    weights : ndarray, shape (N,), optional
+        How often each observation counts; 0 leaves it out.
 
     Returns
     -------
@@ -141,21 +216,35 @@ def e_step(parameters: Parameters, x: Floats) -> tuple[Statistics, float]:
     log_likelihood : float
         Of `parameters`, in nats.
     """
+    w = records.checked_weights(weights, len(x))
+    x, w = x[w > 0], w[w > 0]
     joint = log_joint(parameters, x)  # (N, K)
     evidence = logsumexp(joint, axis=-1)  # (N,)  log p(x_n)
-    r = np.exp(joint - evidence[:, None])  # (N, K)  (9.23)
-    centred = x[:, None] - parameters.means  # (N, K)
+    r = w[:, None] * np.exp(joint - evidence[:, None])  # (N, K)  (9.23)
+    missing = np.isnan(x)[:, None]
+    centred = np.where(missing, 0.0, x[:, None] - parameters.means)  # (N, K)
+    squares = np.where(missing, parameters.variances, centred**2)  # a missing one's is expected
     statistics = Statistics(
         counts=r.sum(axis=0),  # (K,)  (9.27)
         first=(r * centred).sum(axis=0),
-        second=(r * centred**2).sum(axis=0),
+        second=(r * squares).sum(axis=0),
         reference=parameters.means,
     )
-    return statistics, float(evidence.sum())
+    return statistics, float((w * evidence).sum())
 
 
-def m_step(statistics: Statistics) -> Parameters:
+def m_step(
+    statistics: Statistics, *, prior: Prior | None = None, reg_covar: float = 0.0
+) -> Parameters:
     """Return the parameters that maximise the expected complete-data log-likelihood.
+
+    Parameters
+    ----------
+    statistics : Statistics
+    prior : Prior, optional
+        Then its log-density is added to what is maximised.
+    reg_covar : float, optional
+        Added to every variance afterwards. This is no prior: the log-likelihood may fall.
 
     Raises
     ------
@@ -163,11 +252,16 @@ def m_step(statistics: Statistics) -> Parameters:
         If a component has lost its observations, or its variance has collapsed: there the
         likelihood is unbounded and has no maximum.
     """
-    counts = statistics.counts
+    counts = for_mean = for_variance = statistics.counts
+    if prior is not None:
+        statistics += prior.statistics(statistics.reference)
+        for_mean, for_variance = statistics.counts, counts + prior.df + 3
+        counts = counts + prior.concentration - 1
     records.refuse_empty(counts)
-    shift = statistics.first / counts
+    shift = statistics.first / for_mean
     means = statistics.reference + shift  # (9.24)
-    variances = statistics.second / counts - shift**2  # (9.25), about the new means
+    variances = (statistics.second - for_mean * shift**2) / for_variance  # (9.25)
+    variances = variances + reg_covar
     weights = counts / counts.sum()  # (9.26)
 
     centre = weights @ means
@@ -178,6 +272,69 @@ def m_step(statistics: Statistics) -> Parameters:
             f"at {means[k]:.6g}"
         )
     return Parameters(weights, means, variances)
+
+
+def score(statistics: Statistics, parameters: Parameters) -> Parameters:
+    """Return each parameter's partial derivative of the log-likelihood, by Fisher's identity.
+
+    The gradient of ``log p(x)`` is the expectation, given x, of the gradient of ``log p(x, z)``:
+    the complete data's score at the expected statistics. Every entry counts as free; along the
+    simplex of the weights only differences of their derivatives matter.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        From the E-step at `parameters`.
+    parameters : Parameters
+    """
+    s, variances = statistics.about(parameters.means), parameters.variances
+    return Parameters(
+        weights=simplex.score(s.counts, parameters.weights),
+        means=s.first / variances,
+        variances=0.5 * (s.second / variances - s.counts) / variances,
+    )
+
+
+def to_free(parameters: Parameters) -> Floats:
+    """Return unconstrained coordinates: log weights, means, log standard deviations.
+
+    Returns
+    -------
+    ndarray, shape (3 K,)
+        The log weights are redundant by a constant, see `models.simplex`.
+    """
+    return np.concatenate(
+        [simplex.to_logs(parameters.weights), parameters.means, 0.5 * np.log(parameters.variances)]
+    )
+
+
+def from_free(free: Floats, dims: Mapping[str, int]) -> Parameters:
+    """Return the parameters that have these unconstrained coordinates."""
+    logs, means, log_sds = np.reshape(free, (3, dims["n_components"]))
+    return Parameters(simplex.from_logs(logs), means, np.exp(2 * log_sds))
+
+
+def free_units(parameters: Parameters) -> Floats:
+    """Return a natural length for a step in each unconstrained coordinate."""
+    ones = np.ones(parameters.n_components)
+    return np.concatenate([ones, np.sqrt(parameters.variances), ones])
+
+
+def score_free(statistics: Statistics, parameters: Parameters) -> Floats:
+    """Return the derivatives of the log-likelihood by the unconstrained coordinates.
+
+    Returns
+    -------
+    ndarray, shape (3 K,)
+    """
+    natural = score(statistics, parameters)
+    return np.concatenate(
+        [
+            simplex.score_of_logs(statistics.counts, parameters.weights),
+            natural.means,
+            2 * parameters.variances * natural.variances,
+        ]
+    )
 
 
 def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Floats:
@@ -197,12 +354,21 @@ def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Param
     The weights are equal and every variance is the data's own.
     """
     K = dims["n_components"]
+    x = x[~np.isnan(x)]
     means = np.sort(rng.choice(np.unique(x), K, replace=False))
     return Parameters(np.full(K, 1 / K), means, np.full(K, x.var()))
 
 
-def check_data(data: Any, dims: Mapping[str, int]) -> Floats:
+def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:
     """Return the data as a float array of shape (N,).
+
+    Parameters
+    ----------
+    data : array_like, shape (N,)
+    dims : mapping
+        ``n_components``.
+    missing : bool, optional
+        Whether NaN stands for a value that was not observed.
 
     Raises
     ------
@@ -210,19 +376,34 @@ def check_data(data: Any, dims: Mapping[str, int]) -> Floats:
         If they are not one-dimensional and finite, or have fewer distinct values than there are
         components.
     """
-    x = records.finite_floats(data, "x")
+    x = check_chunk(data, dims, missing=missing)
+    seen = x[~np.isnan(x)]
+    records.refuse_too_few(len(seen), dims["n_components"])
+    if seen.min() == seen.max():
+        raise ValueError(f"every value is {seen[0]:g}: a constant has no mixture to find")
+    records.refuse_too_few(len(np.unique(seen)), dims["n_components"], "distinct values")
+    return x
+
+
+def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:  # noqa: ARG001
+    """Return a part of the data as a float array of shape (N,).
+
+    As `check_data`, without what can only be asked of the whole.
+    """
+    x = records.finite_floats(data, "x", missing=missing)
     if x.ndim != 1:
         raise ValueError(f"x has shape {x.shape}; a 1D mixture needs shape (N,)")
-    records.refuse_too_few(len(x), dims["n_components"])
-    if x.min() == x.max():
-        raise ValueError(f"every value is {x[0]:g}: a constant has no mixture to find")
-    records.refuse_too_few(len(np.unique(x)), dims["n_components"], "distinct values")
     return x
 
 
 def size(x: Floats) -> int:
     """Return the number N of observations."""
     return len(x)
+
+
+def dims(parameters: Parameters) -> dict[str, int]:
+    """Return the model's sizes."""
+    return {"n_components": parameters.n_components}
 
 
 def n_free(parameters: Parameters) -> int:

@@ -7,27 +7,37 @@ The model::
     z_n           ~ Categorical(weights)                   the component, unobserved
     x_n | z_n = k ~ Normal(means[k], covariances[k])
 
+A coordinate that was not observed (NaN) is integrated out: a row enters with the density of the
+coordinates that it has, which is maximum likelihood for values missing at random.
+
 References
 ----------
 .. [1] Bishop (2006), Pattern Recognition and Machine Learning, section 9.2.2, equations
    (9.23) to (9.28).
 .. [2] McLachlan and Peel (2000), Finite Mixture Models, chapter 3.
+.. [3] Fraley and Raftery (2007), Bayesian regularization for normal mixture estimation and
+   model-based clustering, J. Classification 24, 155-181.
+.. [4] Ghahramani and Jordan (1994), Supervised learning from incomplete data via an EM approach,
+   NIPS 6, 120-127: the E-step with missing coordinates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from models import records
-from models.records import DegenerateError, Floats
+from models import records, simplex
+from models.records import DegenerateError, Floats, Integers
 
 NAME = "gaussian_mixture_2d"
 TITLE = "Gaussian mixture, 2D"
+
+type CovarianceType = Literal["full", "tied", "diag", "spherical"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +59,7 @@ class Parameters(records.Parameters):
     covariances: Floats
 
     COMPONENT_AXES: ClassVar = {"weights": (-1,), "means": (-2,), "covariances": (-3,)}
+    PROBABILITIES: ClassVar = ("weights",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +85,112 @@ class Statistics(records.Statistics):
 
     REFERENCE: ClassVar = "reference"
 
+    def about(self, reference: Floats) -> Statistics:
+        """Return the same statistics, their moments taken about another point."""
+        d = self.reference - reference  # (K, D)
+        cross = self.first[:, :, None] * d[:, None]
+        return Statistics(
+            self.counts,
+            self.first + self.counts[:, None] * d,
+            self.second + cross + cross.mT + self.counts[:, None, None] * _squares(d),
+            reference,
+        )
+
+
+def _squares(d: Floats) -> Floats:
+    """Return ``d d'`` of each row."""
+    return d[..., :, None] * d[..., None, :]
+
+
+@dataclass(frozen=True, eq=False)
+class Prior(records.Record):
+    """The conjugate prior, the same for every component ([3]_, section 3).
+
+    Weights are Dirichlet; a component's covariance is inverse Wishart(df, scale), and its mean
+    given the covariance is Normal(mean, covariance / strength). Where covariances are restricted
+    to be tied, diagonal or spherical, so is this density; a tied one then has the prior of each
+    of the K components, where [3]_ counts it once.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (D,)
+        Prior mean of the means.
+    strength : ndarray, shape ()
+        How many observations the prior mean counts for.
+    df : ndarray, shape ()
+        Degrees of freedom of the covariance.
+    scale : ndarray, shape (D, D)
+        The inverse Wishart's, in products of the data's units.
+    concentration : ndarray, shape ()
+        Of the weights; 1 is flat.
+    """
+
+    mean: Floats
+    strength: Floats
+    df: Floats
+    scale: Floats
+    concentration: Floats = field(default_factory=lambda: np.array(1.0))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        simplex.refuse_spiked(concentration=self.concentration)
+
+    @classmethod
+    def defaults(cls, x: Floats, n_components: int) -> Prior:
+        """Return the defaults of [3]_: weak, and with room for K components side by side.
+
+        Rows with a missing coordinate are left out of the data's own mean and covariance.
+        """
+        x = x[~np.isnan(x).any(axis=1)]
+        D = x.shape[1]
+        scale = np.atleast_2d(np.cov(x.T)) / n_components ** (2 / D)
+        return cls.of(mean=x.mean(axis=0), strength=0.01, df=D + 2, scale=scale)
+
+    def statistics(self, reference: Floats) -> Statistics:
+        """Return the observations that the prior counts for, as moments about the reference."""
+        d = self.mean - reference  # (K, D)
+        return Statistics(
+            np.full(len(d), self.strength),
+            self.strength * d,
+            self.strength * _squares(d) + self.scale,
+            reference,
+        )
+
+    def log_density(self, parameters: Parameters) -> float:
+        """Return the log-density without its constant: what MAP-EM adds to the log-likelihood."""
+        D = len(self.mean)
+        moment = self.scale + self.strength * _squares(parameters.means - self.mean)
+        deviance = np.trace(np.linalg.solve(parameters.covariances, moment), axis1=1, axis2=2)
+        log_det = np.linalg.slogdet(parameters.covariances)[1]
+        return simplex.log_dirichlet(self.concentration, parameters.weights) - 0.5 * float(
+            ((self.df + D + 2) * log_det + deviance).sum()
+        )
+
+
+def patterns(x: Floats) -> Iterator[tuple[NDArray[np.bool_], Integers | slice]]:
+    """Yield each pattern of observed coordinates, shape (D,), with the rows that have it."""
+    observed = ~np.isnan(x)
+    if observed.all():
+        yield np.ones(x.shape[1], dtype=np.bool_), slice(None)
+        return
+    which, inverse = np.unique(observed, axis=0, return_inverse=True)
+    for p, pattern in enumerate(which):
+        yield pattern, np.flatnonzero(inverse == p)
+
+
+def cholesky(covariances: Floats) -> Floats:
+    """Return lower triangular L with ``covariance = L L'``.
+
+    Raises
+    ------
+    DegenerateError
+        If a covariance is not positive definite.
+    """
+    try:
+        return np.linalg.cholesky(covariances)
+    except np.linalg.LinAlgError:
+        raise DegenerateError("a covariance is not positive definite") from None
+
 
 def log_joint(parameters: Parameters, x: Floats) -> Floats:
     """Return ``log p(x_n, z_n = k)``, the log of weight times density.
@@ -85,6 +202,7 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
     ----------
     parameters : Parameters
     x : ndarray, shape (N, D)
+        NaN where a coordinate was not observed; the density is that of the others.
 
     Returns
     -------
@@ -95,17 +213,16 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
     DegenerateError
         If a covariance is not positive definite.
     """
-    D = x.shape[1]
-    try:
-        L = np.linalg.cholesky(parameters.covariances)  # (..., K, D, D)
-    except np.linalg.LinAlgError:
-        raise DegenerateError("a covariance is not positive definite") from None
-    centred = x.T - parameters.means[..., None]  # (..., K, D, N)
-    u = np.linalg.solve(L, centred)  # (..., K, D, N)
-    half_log_det = np.log(np.diagonal(L, axis1=-2, axis2=-1)).sum(axis=-1)  # (..., K)
-    with np.errstate(divide="ignore"):  # a weight of zero has the logarithm minus infinity
-        log_scale = np.log(parameters.weights) - 0.5 * D * np.log(2 * np.pi) - half_log_det
-    joint = log_scale[..., None] - 0.5 * (u**2).sum(axis=-2)  # (..., K, N)
+    log_weights = simplex.to_logs(parameters.weights)[..., None]
+    joint = np.empty((*parameters.weights.shape, len(x)))  # (..., K, N)
+    for seen, rows in patterns(x):
+        means, covariances = parameters.means[..., seen], parameters.covariances[..., seen, :]
+        L = cholesky(covariances[..., seen])  # (..., K, D, D)
+        centred = x[rows][:, seen].T - means[..., None]  # (..., K, D, N)
+        u = np.linalg.solve(L, centred)  # (..., K, D, N)
+        half_log_det = np.log(np.diagonal(L, axis1=-2, axis2=-1)).sum(axis=-1)  # (..., K)
+        log_scale = -0.5 * seen.sum() * np.log(2 * np.pi) - half_log_det
+        joint[..., rows] = log_weights + log_scale[..., None] - 0.5 * (u**2).sum(axis=-2)
     return np.moveaxis(joint, -2, -1)
 
 
@@ -134,16 +251,21 @@ def responsibilities(parameters: Parameters, x: Floats) -> Floats:
         Probabilities; each row sums to 1.
     """
     joint = log_joint(parameters, x)
-    return np.exp(joint - logsumexp(joint, axis=-1, keepdims=True))
+    return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
 
 
-def e_step(parameters: Parameters, x: Floats) -> tuple[Statistics, float]:
+def e_step(
+    parameters: Parameters, x: Floats, weights: Floats | None = None
+) -> tuple[Statistics, float]:
     """Return the expected statistics under ``p(z | x)``, and the log-likelihood.
 
     Parameters
     ----------
     parameters : Parameters
     x : ndarray, shape (N, D)
+        NaN where a coordinate was not observed.
+    weights : ndarray, shape (N,), optional
+        How often each observation counts; 0 leaves it out.
 
     Returns
     -------
@@ -151,22 +273,75 @@ def e_step(parameters: Parameters, x: Floats) -> tuple[Statistics, float]:
     log_likelihood : float
         Of `parameters`, in nats.
     """
+    w = records.checked_weights(weights, len(x))
+    x, w = x[w > 0], w[w > 0]
     joint = log_joint(parameters, x)  # (N, K)
     evidence = logsumexp(joint, axis=-1)  # (N,)  log p(x_n)
-    r = np.exp(joint - evidence[:, None])  # (N, K)  (9.23)
-    centred = x - parameters.means[:, None]  # (K, N, D)
-    weighted = r.T[..., None] * centred  # (K, N, D)
+    r = w[:, None] * np.exp(joint - evidence[:, None])  # (N, K)  (9.23)
+    first, second = np.zeros(parameters.means.shape), np.zeros(parameters.covariances.shape)
+    for seen, rows in patterns(x):
+        centred, left = completed(parameters, x[rows], seen)  # (K, N, D), (K, D, D)
+        weighted = r[rows].T[..., None] * centred  # (K, N, D)
+        first += weighted.sum(axis=1)  # (K, D)
+        second += weighted.mT @ centred + r[rows].sum(axis=0)[:, None, None] * left
     statistics = Statistics(
         counts=r.sum(axis=0),  # (K,)  (9.27)
-        first=weighted.sum(axis=1),  # (K, D)
-        second=weighted.mT @ centred,  # (K, D, D)
+        first=first,
+        second=second,
         reference=parameters.means,
     )
-    return statistics, float(evidence.sum())
+    return statistics, float((w * evidence).sum())
 
 
-def m_step(statistics: Statistics) -> Parameters:
+def completed(parameters: Parameters, x: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return what is expected of rows that lack the same coordinates, given those they have.
+
+    With o the observed and m the missing coordinates, x_m given x_o is normal with the mean
+    ``mu_m + S_mo S_oo^-1 (x_o - mu_o)`` and the covariance ``S_mm - S_mo S_oo^-1 S_om`` ([4]_).
+
+    Parameters
+    ----------
+    parameters : Parameters
+    x : ndarray, shape (N, D)
+    seen : ndarray of bool, shape (D,)
+
+    Returns
+    -------
+    centred : ndarray, shape (K, N, D)
+        Expected deviation from each component's mean.
+    left : ndarray, shape (K, D, D)
+        Conditional covariance; zero but for missing coordinates.
+    """
+    centred = x - parameters.means[:, None]  # (K, N, D)
+    left = np.zeros_like(parameters.covariances)
+    if not seen.all():
+        o, m = np.flatnonzero(seen), np.flatnonzero(~seen)
+        S = parameters.covariances
+        S_om = S[:, o[:, None], m]
+        regression = np.linalg.solve(S[:, o[:, None], o], S_om)  # (K, o, m)
+        centred[..., m] = centred[..., o] @ regression
+        left[:, m[:, None], m] = S[:, m[:, None], m] - S_om.mT @ regression
+    return centred, left
+
+
+def m_step(
+    statistics: Statistics,
+    *,
+    prior: Prior | None = None,
+    covariance_type: CovarianceType = "full",
+    reg_covar: float = 0.0,
+) -> Parameters:
     """Return the parameters that maximise the expected complete-data log-likelihood.
+
+    Parameters
+    ----------
+    statistics : Statistics
+    prior : Prior, optional
+        Then its log-density is added to what is maximised.
+    covariance_type : {"full", "tied", "diag", "spherical"}
+        Among which covariances: any; one for all components; diagonal ones; multiples of I.
+    reg_covar : float, optional
+        Added to every diagonal afterwards. This is no prior: the log-likelihood may fall.
 
     Raises
     ------
@@ -174,19 +349,24 @@ def m_step(statistics: Statistics) -> Parameters:
         If a component has lost its observations, or its covariance has collapsed: there the
         likelihood is unbounded and has no maximum.
     """
-    counts = statistics.counts
+    D = statistics.first.shape[1]
+    counts = for_mean = for_covariance = statistics.counts
+    if prior is not None:
+        statistics += prior.statistics(statistics.reference)
+        for_mean, for_covariance = statistics.counts, counts + prior.df + D + 2
+        counts = counts + prior.concentration - 1
     records.refuse_empty(counts)
-    shift = statistics.first / counts[:, None]  # (K, D)
+    shift = statistics.first / for_mean[:, None]  # (K, D)
     means = statistics.reference + shift  # (9.24)
-    covariances = (  # (9.25), about the new means
-        statistics.second / counts[:, None, None] - shift[:, :, None] * shift[:, None, :]
-    )
-    covariances = (covariances + covariances.mT) / 2  # rounding must not break the symmetry
+    scatter = statistics.second - for_mean[:, None, None] * _squares(shift)
+    scatter = (scatter + scatter.mT) / 2  # rounding must not break the symmetry
+    covariances = _averaged(scatter, for_covariance, covariance_type)  # (9.25)
+    covariances = covariances + reg_covar * np.eye(D)
     weights = counts / counts.sum()  # (9.26)
 
     # Relative to the spread of all data, by its Cholesky factor, so that units do not matter.
     centred = means - weights @ means
-    total = np.einsum("k,kde->de", weights, covariances + centred[:, :, None] * centred[:, None])
+    total = np.einsum("k,kde->de", weights, covariances + _squares(centred))
     scale = np.sqrt(np.diagonal(total))
     for k, covariance in enumerate(covariances / (scale[:, None] * scale)):
         if not np.linalg.eigvalsh(covariance)[0] > records.COLLAPSE:
@@ -195,6 +375,119 @@ def m_step(statistics: Statistics) -> Parameters:
                 "is singular"
             )
     return Parameters(weights, means, covariances)
+
+
+def _averaged(scatter: Floats, counts: Floats, covariance_type: CovarianceType) -> Floats:
+    """Return scatter per count, pooled over components or masked as the type says."""
+    K, D, _ = scatter.shape
+    if covariance_type == "tied":
+        scatter, counts = np.broadcast_to(scatter.sum(axis=0), (K, D, D)), counts.sum()[None]
+    covariances: Floats = scatter / counts[:, None, None]
+    if covariance_type in ("full", "tied"):
+        return covariances
+    if covariance_type == "diag":
+        return covariances * np.eye(D)
+    if covariance_type == "spherical":
+        variances: Floats = np.trace(covariances, axis1=1, axis2=2) / D
+        return variances[:, None, None] * np.eye(D)
+    raise ValueError(
+        f"covariance_type is {covariance_type!r}; expected 'full', 'tied', 'diag' or 'spherical'"
+    )
+
+
+def score(statistics: Statistics, parameters: Parameters) -> Parameters:
+    """Return each parameter's partial derivative of the log-likelihood, by Fisher's identity.
+
+    The gradient of ``log p(x)`` is the expectation, given x, of the gradient of ``log p(x, z)``:
+    the complete data's score at the expected statistics. Every entry counts as free; along the
+    simplex of the weights only differences of their derivatives matter. With P the inverse of a
+    covariance and S the second moment about the mean, its derivative is ``(P S P - N_k P) / 2``:
+    the symmetric G for which ``sum_ij G_ij dC_ij`` is the change along any symmetric dC.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        From the E-step at `parameters`.
+    parameters : Parameters
+    """
+    s = statistics.about(parameters.means)
+    P = np.linalg.inv(parameters.covariances)
+    P = (P + P.mT) / 2
+    return Parameters(
+        weights=simplex.score(s.counts, parameters.weights),
+        means=np.matvec(P, s.first),
+        covariances=0.5 * (P @ s.second @ P - s.counts[:, None, None] * P),
+    )
+
+
+def _triangles(covariances: Floats) -> tuple[Floats, Floats]:
+    """Return s and unit lower triangular U with ``covariance = diag(s) U U' diag(s)``."""
+    L = cholesky(covariances)
+    s = np.diagonal(L, axis1=-2, axis2=-1)
+    return s, L / s[..., None]
+
+
+def to_free(parameters: Parameters) -> Floats:
+    """Return unconstrained coordinates.
+
+    They are the log weights, the means, and for each ``covariance = diag(s) U U' diag(s)``, with
+    U lower triangular and ones on its diagonal, ``log s`` and the rest of U: the Cholesky factor
+    with each row in units of its diagonal, so that a change of the data's units moves ``log s``
+    alone.
+
+    Returns
+    -------
+    ndarray, shape (K + K D + K D + K D (D - 1) / 2,)
+        The log weights are redundant by a constant, see `models.simplex`.
+    """
+    s, U = _triangles(parameters.covariances)
+    below = np.tril_indices(s.shape[1], -1)
+    log_weights = simplex.to_logs(parameters.weights)
+    return np.concatenate(
+        [log_weights, parameters.means.ravel(), np.log(s).ravel(), U[:, *below].ravel()]
+    )
+
+
+def from_free(free: Floats, dims: Mapping[str, int]) -> Parameters:
+    """Return the parameters that have these unconstrained coordinates."""
+    K = dims["n_components"]
+    q = len(free) // K - 1  # D (D + 3) / 2
+    D = round((np.sqrt(9 + 8 * q) - 3) / 2)
+    log_weights, means, log_s, entries = np.split(free, np.cumsum([K, K * D, K * D]))
+    U = np.tile(np.eye(D), (K, 1, 1))
+    U[:, *np.tril_indices(D, -1)] = entries.reshape(K, -1)
+    L = np.exp(log_s).reshape(K, D, 1) * U
+    return Parameters(simplex.from_logs(log_weights), means.reshape(K, D), L @ L.mT)
+
+
+def free_units(parameters: Parameters) -> Floats:
+    """Return a natural length for a step in each unconstrained coordinate."""
+    K, D = parameters.means.shape
+    sds = np.sqrt(np.diagonal(parameters.covariances, axis1=-2, axis2=-1))
+    return np.concatenate([np.ones(K), sds.ravel(), np.ones(K * D * (D + 1) // 2)])
+
+
+def score_free(statistics: Statistics, parameters: Parameters) -> Floats:
+    """Return the derivatives of the log-likelihood by the unconstrained coordinates.
+
+    With G the derivative by a covariance, the one by its factor ``L = diag(s) U`` is ``2 G L``.
+
+    Returns
+    -------
+    ndarray
+        As long as `to_free` makes it.
+    """
+    natural = score(statistics, parameters)
+    s, U = _triangles(parameters.covariances)
+    by_factor = 2 * natural.covariances @ (s[..., None] * U) * s[..., None]  # by U, row by row
+    return np.concatenate(
+        [
+            simplex.score_of_logs(statistics.counts, parameters.weights),
+            natural.means.ravel(),
+            np.tril(by_factor * U).sum(axis=-1).ravel(),
+            by_factor[:, *np.tril_indices(s.shape[1], -1)].ravel(),
+        ]
+    )
 
 
 def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Floats:
@@ -215,17 +508,26 @@ def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Param
     """Return random parameters to start from: distinct points of the data as means.
 
     They are in ascending order of their first coordinate; the weights are equal and every
-    covariance is the data's own.
+    covariance is the data's own. For this a missing coordinate is given its column's mean.
     """
     K = dims["n_components"]
+    x = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
     means = rng.choice(np.unique(x, axis=0), K, replace=False)
     means = means[np.argsort(means[:, 0], kind="stable")]
     covariance = np.atleast_2d(np.cov(x.T, bias=True))
     return Parameters(np.full(K, 1 / K), means, np.repeat(covariance[None], K, axis=0))
 
 
-def check_data(data: Any, dims: Mapping[str, int]) -> Floats:
+def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:
     """Return the data as a float array of shape (N, D).
+
+    Parameters
+    ----------
+    data : array_like, shape (N, D)
+    dims : mapping
+        ``n_components``.
+    missing : bool, optional
+        Whether NaN stands for a coordinate that was not observed.
 
     Raises
     ------
@@ -233,16 +535,20 @@ def check_data(data: Any, dims: Mapping[str, int]) -> Floats:
         If they are not two-dimensional and finite, have fewer distinct rows than there are
         components, or have a column that is constant or that the others determine.
     """
-    x = records.finite_floats(data, "x")
-    if x.ndim != 2 or not x.shape[1]:
-        raise ValueError(f"x has shape {x.shape}; this mixture needs shape (N, D)")
+    x = check_chunk(data, dims, missing=missing)
     records.refuse_too_few(len(x), dims["n_components"])
-    for d in np.flatnonzero(x.min(axis=0) == x.max(axis=0)):
-        raise ValueError(
-            f"column {d} is constant at {x[0, d]:g}: its covariance is singular; leave it out"
-        )
-    if x.shape[1] > 1:
-        smallest = np.linalg.eigvalsh(np.corrcoef(x.T))[0]
+    for d, column in enumerate(x.T):
+        seen = column[~np.isnan(column)]
+        if not len(seen):
+            raise ValueError(f"column {d} was never observed: leave it out")
+        if seen.min() == seen.max():
+            raise ValueError(
+                f"column {d} is constant at {seen[0]:g}: its covariance is singular; leave it out"
+            )
+    complete = x[~np.isnan(x).any(axis=1)]
+    # Rows that lack coordinates may still determine what too few complete ones cannot.
+    if x.shape[1] > 1 and (len(complete) == len(x) or len(complete) > x.shape[1]):
+        smallest = np.linalg.eigvalsh(np.corrcoef(complete.T))[0]
         if smallest <= records.COLLAPSE:
             raise ValueError(
                 "the columns determine one another (their correlation matrix is singular): "
@@ -252,15 +558,37 @@ def check_data(data: Any, dims: Mapping[str, int]) -> Floats:
     return x
 
 
+def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:  # noqa: ARG001
+    """Return a part of the data as a float array of shape (N, D).
+
+    As `check_data`, without what can only be asked of the whole.
+    """
+    x = records.finite_floats(data, "x", missing=missing)
+    if x.ndim != 2 or not x.shape[1]:
+        raise ValueError(f"x has shape {x.shape}; this mixture needs shape (N, D)")
+    return x
+
+
 def size(x: Floats) -> int:
     """Return the number N of observations."""
     return len(x)
 
 
-def n_free(parameters: Parameters) -> int:
+def dims(parameters: Parameters) -> dict[str, int]:
+    """Return the model's sizes."""
+    return {"n_components": parameters.n_components}
+
+
+def n_free(parameters: Parameters, covariance_type: CovarianceType = "full") -> int:
     """Return the number of free parameters: weights, means and symmetric covariances."""
     K, D = parameters.means.shape
-    return int((K - 1) + K * D + K * D * (D + 1) // 2)
+    of_covariances = {
+        "full": K * D * (D + 1) // 2,
+        "tied": D * (D + 1) // 2,
+        "diag": K * D,
+        "spherical": K,
+    }
+    return int((K - 1) + K * D + of_covariances[covariance_type])
 
 
 def change(old: Parameters, new: Parameters) -> float:

@@ -14,9 +14,9 @@ import numpy as np
 
 from models import Model, categorical_hmm
 from models.categorical_hmm import Sequences, Statistics
-from models.records import Floats, Integers
+from models.records import Floats, Integers, checked_weights
 
-type EStep = Callable[[Any, Any], tuple[Any, float]]
+type EStep = Callable[..., tuple[Any, float]]
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
@@ -25,14 +25,16 @@ def _expected_counts(
     transmat: Floats,
     emissionprob: Floats,
     symbols: Integers,
+    weight: float,
     starts: Floats,
     transitions: Floats,
     emissions: Floats,
 ) -> float:
-    """Add one sequence's expected counts to the last three; return its log-likelihood.
+    """Add a sequence's weighted expected counts to the last three; return its log-likelihood.
 
-    As `categorical_hmm.e_step`, with the backward pass and the counts in one sweep. An
-    impossible sequence gives minus infinity and leaves the counts as they are.
+    As `categorical_hmm.e_step`, with the backward pass and the counts in one sweep; a negative
+    symbol is a masked one. An impossible sequence gives minus infinity and leaves the counts as
+    they are.
     """
     T, K = len(symbols), len(startprob)
     alpha = np.empty((T, K))
@@ -47,7 +49,9 @@ def _expected_counts(
             else:
                 for i in range(K):
                     predicted += alpha[t - 1, i] * transmat[i, j]
-            alpha[t, j] = predicted * emissionprob[j, symbols[t]]
+            alpha[t, j] = predicted
+            if symbols[t] >= 0:
+                alpha[t, j] *= emissionprob[j, symbols[t]]
             scale += alpha[t, j]
         if scale == 0.0:
             return -np.inf
@@ -61,37 +65,42 @@ def _expected_counts(
     for t in range(T - 1, -1, -1):
         if t < T - 1:
             for j in range(K):
-                ahead[j] = emissionprob[j, symbols[t + 1]] * beta[j] / scales[t + 1]
+                ahead[j] = beta[j] / scales[t + 1]
+                if symbols[t + 1] >= 0:
+                    ahead[j] *= emissionprob[j, symbols[t + 1]]
             for i in range(K):
                 beta[i] = 0.0
                 for j in range(K):
                     beta[i] += transmat[i, j] * ahead[j]
-                    transitions[i, j] += alpha[t, i] * transmat[i, j] * ahead[j]
-        for i in range(K):
-            emissions[i, symbols[t]] += alpha[t, i] * beta[i]
+                    transitions[i, j] += weight * alpha[t, i] * transmat[i, j] * ahead[j]
+        if symbols[t] >= 0:
+            for i in range(K):
+                emissions[i, symbols[t]] += weight * alpha[t, i] * beta[i]
     for i in range(K):
-        starts[i] += alpha[0, i] * beta[i]
-    return log_likelihood
+        starts[i] += weight * alpha[0, i] * beta[i]
+    return weight * log_likelihood
 
 
 def _hmm_e_step(
-    parameters: categorical_hmm.Parameters, sequences: Sequences
+    parameters: categorical_hmm.Parameters, sequences: Sequences, weights: Floats | None = None
 ) -> tuple[Statistics, float]:
     K, V = parameters.emissionprob.shape
     starts, transitions, emissions = np.zeros(K), np.zeros((K, K)), np.zeros((K, V))
     total = 0.0
-    for symbols in sequences:
+    w = checked_weights(weights, len(sequences), "sequence")
+    for n in np.flatnonzero(w):
         total += _expected_counts(
             parameters.startprob,
             parameters.transmat,
             parameters.emissionprob,
-            symbols,
+            sequences[n],
+            w[n],
             starts,
             transitions,
             emissions,
         )
     if total == -np.inf:
-        return categorical_hmm.e_step(parameters, sequences)  # raises, and says where
+        return categorical_hmm.e_step(parameters, sequences, w)  # raises, and says where
     return Statistics(starts, transitions, emissions), total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -79,10 +80,12 @@ class Parameters(Record):
     """Parameters of one model; a posterior is the same record with leading (chain, draw) axes.
 
     A subclass names in `COMPONENT_AXES` the axes, counted from the end, that run over the
-    components (or hidden states) of each field: the ones that a relabelling permutes.
+    components (or hidden states) of each field: the ones that a relabelling permutes; and in
+    `PROBABILITIES` the fields whose last axis is a distribution.
     """
 
     COMPONENT_AXES: ClassVar[dict[str, tuple[int, ...]]]
+    PROBABILITIES: ClassVar[tuple[str, ...]]
 
     @property
     def n_components(self) -> int:
@@ -122,6 +125,13 @@ class Parameters(Record):
         return {name: array.tolist() for name, array in self.arrays().items()}
 
 
+def entries(parameters: Parameters) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Yield for each number its name, such as ``means[0,1]``, its field and its index."""
+    for field, array in parameters.arrays().items():
+        for index in np.ndindex(array.shape):
+            yield f"{field}[{','.join(map(str, index))}]", field, index
+
+
 COLLAPSE = 1e-12
 """A variance below this share of the data's own (a millionth in standard deviations) counts as
 collapsed: EM on its way into a singularity passes any bound within a few iterations, and no
@@ -134,8 +144,16 @@ def refuse_empty(counts: Floats) -> None:
         raise DegenerateError(f"component {k} has no observations left: its weight fell to zero")
 
 
-def finite_floats(data: Any, name: str) -> Floats:
+def finite_floats(data: Any, name: str, *, missing: bool = False) -> Floats:
     """Return the data as a float array.
+
+    Parameters
+    ----------
+    data : array_like
+    name : str
+        What an error calls it.
+    missing : bool, optional
+        Whether NaN stands for a value that was not observed.
 
     Raises
     ------
@@ -146,9 +164,32 @@ def finite_floats(data: Any, name: str) -> Floats:
         array = np.asarray(data, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be numbers: {error}") from None
-    for index in np.argwhere(~np.isfinite(array)):
+    for index in np.argwhere(np.isinf(array) if missing else ~np.isfinite(array)):
         place = tuple(int(i) for i in index)
-        raise ValueError(f"{name}{list(place)} is {array[place]}; every value must be finite")
+        mend = "; missing=True takes NaN for a value not observed" if np.isnan(array[place]) else ""
+        raise ValueError(f"{name}{list(place)} is {array[place]}; every value must be finite{mend}")
+    return array
+
+
+def checked_weights(weights: Any, number: int, what: str = "observation") -> Floats:
+    """Return the weights of so many observations as a float array; None gives each the weight 1.
+
+    Raises
+    ------
+    ValueError
+        If their shape is not (number,), or one is negative or not finite.
+    """
+    if weights is None:
+        return np.ones(number)
+    array = finite_floats(weights, "weights")
+    if array.shape != (number,):
+        raise ValueError(
+            f"weights have shape {array.shape}; expected ({number},), one for each {what}"
+        )
+    for n in np.flatnonzero(array < 0):
+        raise ValueError(
+            f"weights[{n}] is {array[n]:g}; a weight must be at least 0 (0 leaves the {what} out)"
+        )
     return array
 
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import models
+
+settings.register_profile("lockstep", derandomize=True, deadline=None, max_examples=25)
+settings.load_profile("lockstep")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,28 @@ def hmm_by_enumeration(startprob, transmat, emissionprob, symbols):
     return evidence, *(part / evidence for part in parts)
 
 
+def hmm_in_log_space(startprob, transmat, emissionprob, symbols):
+    """Run forward and backward on logarithms; return log p(x) and the expected counts given x."""
+    with np.errstate(divide="ignore"):
+        pi, A, B = np.log(startprob), np.log(transmat), np.log(emissionprob)
+    T, K = len(symbols), len(pi)
+    alpha, beta = np.empty((T, K)), np.zeros((T, K))
+    alpha[0] = pi + B[:, symbols[0]]
+    for t in range(1, T):
+        alpha[t] = np.logaddexp.reduce(alpha[t - 1][:, None] + A, axis=0) + B[:, symbols[t]]
+    for t in range(T - 2, -1, -1):
+        beta[t] = np.logaddexp.reduce(A + B[:, symbols[t + 1]] + beta[t + 1], axis=1)
+    evidence = np.logaddexp.reduce(alpha[-1])
+    gamma = np.exp(alpha + beta - evidence)
+    transitions, emissions = np.zeros((K, K)), np.zeros((K, B.shape[1]))
+    for t in range(T):
+        emissions[:, symbols[t]] += gamma[t]
+        if t:
+            ahead = B[:, symbols[t]] + beta[t]
+            transitions += np.exp(alpha[t - 1][:, None] + A + ahead - evidence)
+    return evidence, gamma[0], transitions, emissions
+
+
 def mixture_log_likelihood(weights, means, covariances, x):
     """Return the log-likelihood of a mixture at 50 digits, densities summed without logarithms."""
     with mpmath.workdps(DIGITS):

@@ -1,0 +1,1218 @@
+"""Estimators with the interfaces of scikit-learn and hmmlearn, over the models' own E and M.
+
+Letters: N observations of D coordinates, K components or hidden states, V symbols, T steps.
+
+From the same start and the same settings the fitted parameters and the number of iterations are
+the peer's, unless the peer stops on a plateau: a small gain ends a fit here only if the next one
+is small as well. What differs is what a fit says of itself:
+
+- a log-likelihood reported by a fit is that of the parameters it returns; the peers report the
+  one before the last M-step;
+- `converged_` is true only if the last iteration raised the log-likelihood by less than the
+  tolerance; a fall, or the iteration limit, never counts. `status_` and `message_` say which;
+- a component that collapses ends the fit with a status that names it;
+- of several starts the best is kept, and `hit_rate_` says how many of them reached it.
+
+References
+----------
+.. [1] Pedregosa et al. (2011), Scikit-learn: machine learning in Python, JMLR 12, 2825-2830.
+.. [2] Rabiner (1989), A tutorial on hidden Markov models, Proc. IEEE 77, 257-286, section
+   III.B for the Viterbi path.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from models import categorical_hmm, chunks, em, kernels, load, records
+from models import gaussian_mixture_2d as gaussian_mixture
+from models.categorical_hmm import Sequences
+from models.fits import PointFit, Status
+from models.gaussian_mixture_2d import CovarianceType
+from models.records import DegenerateError, Floats, Integers, Parameters
+
+COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
+INIT_PARAMS = ("kmeans", "k-means++", "random", "random_from_data")
+
+COLLAPSED = (
+    "Fitting the mixture model failed because some components have ill-defined empirical "
+    "covariance (for instance caused by singleton or collapsed samples). Try to decrease the "
+    "number of components, increase reg_covar, or scale the input data."
+)
+NOT_CONVERGED = (
+    "Best performing initialization did not converge. Try different init parameters, or "
+    "increase max_iter, tol, or check for degenerate data."
+)
+"""scikit-learn's words, which users and their tests may look for; ours follow them."""
+
+MIXTURE_E_STEP = kernels.e_step(load(gaussian_mixture.NAME))
+HMM_E_STEP = kernels.e_step(load(categorical_hmm.NAME))
+
+
+def _ascend(
+    e_step: Callable[[Any], tuple[Any, float]],
+    m_step: Callable[[Any, Any], Any],
+    start: Parameters,
+    *,
+    max_iter: int,
+    tol: float,
+    warm: bool = False,
+    may_fall: bool = False,
+    report: Callable[[int, float, float], None] = lambda *_: None,
+) -> PointFit:
+    """Iterate EM from one start, and stop where the peers stop.
+
+    They test the gain of the iteration before the last M-step; here two small gains in a row
+    end the fit, so the fit is theirs and the last gain is known to be small.
+
+    Parameters
+    ----------
+    e_step : callable
+        ``parameters -> (statistics, objective)``.
+    m_step : callable
+        ``(parameters, statistics) -> parameters``.
+    start : Parameters
+    max_iter : int
+    tol : float
+        In units of the objective.
+    warm : bool
+        Whether one small gain is enough, because `start` is itself the end of a fit.
+    may_fall : bool
+        Whether to go on after a fall: a ridge on the covariances has no objective that it
+        climbs.
+    report : callable
+        Called with iteration, objective and gain.
+    """
+    parameters, small = start, warm
+    statistics, objective = e_step(parameters)
+    trace = [objective]
+    status, message = Status.ITERATION_LIMIT, f"stopped at the limit of {max_iter} iterations"
+    for iteration in range(1, max_iter + 1):
+        try:
+            new = m_step(parameters, statistics)
+            statistics, objective = e_step(new)
+        except DegenerateError as error:
+            status, message = Status.DEGENERATE, f"{error}, at iteration {iteration}"
+            break
+        parameters = new
+        trace.append(objective)
+        gain = trace[-1] - trace[-2]
+        report(iteration, objective, gain)
+        fell = gain < -em.ROUNDING * max(1.0, abs(objective))
+        was_small, small = small, abs(gain) < tol
+        end = small and (was_small or iteration == max_iter)
+        if fell and (end or not may_fall):
+            status = Status.LOG_LIKELIHOOD_FELL
+            message = f"the log-likelihood fell by {-gain:.3g} at iteration {iteration}"
+            break
+        if end:
+            status = Status.CONVERGED
+            message = f"the log-likelihood rose by less than {tol:g} at iteration {iteration}"
+            break
+    return PointFit(parameters, status, message, len(trace) - 1, np.array(trace))
+
+
+def _best(fits: Sequence[PointFit], resolution: float) -> tuple[PointFit, float]:
+    """Return the best fit, and the share of all that came within `resolution` of it."""
+    sound = [f for f in fits if f.status is not Status.DEGENERATE] or fits
+    best = max(sound, key=em.final_log_likelihood)
+    floor = em.final_log_likelihood(best) - resolution
+    return best, sum(em.final_log_likelihood(f) >= floor for f in sound) / len(fits)
+
+
+def _whole(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}={value!r}; it must be an integer of at least {least}")
+
+
+def _at_least_zero(name: str, value: Any) -> None:
+    if not isinstance(value, Real) or not float(value) >= 0:
+        raise ValueError(f"{name}={value!r}; it must be a number of at least 0")
+
+
+def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}; it must be one of {', '.join(map(repr, allowed))}")
+
+
+def _weights(given: Any, number: int, what: str) -> Floats | None:
+    """Return sample weights as an array of shape (number,), or None."""
+    if given is None:
+        return None
+    weights = np.asarray(given, dtype=np.float64)
+    if weights.shape != (number,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}; {number} {what} need shape ({number},)"
+        )
+    for n in np.flatnonzero(~(np.isfinite(weights) & (weights >= 0))):
+        raise ValueError(
+            f"sample_weight[{n}] is {weights[n]}; a weight must be finite and not negative "
+            "(zero leaves its sample out)"
+        )
+    if not weights.any():
+        raise ValueError("every sample_weight is zero: nothing is left to fit")
+    return weights
+
+
+class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """Gaussian mixture with scikit-learn's interface, in any dimension.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+    tol : float, default=1e-3
+        EM stops when an iteration raises the mean log-likelihood by less; see `converged_`.
+    reg_covar : float, default=1e-6
+        Added to the diagonal of every covariance. It makes the fit depend on the units of the
+        data; zero is maximum likelihood.
+    max_iter : int, default=100
+    n_init : int, default=1
+        Starts; the best fit is kept.
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
+    weights_init, means_init, precisions_init : array_like, optional
+        Start from these, in the shapes of `weights_`, `means_` and `precisions_`.
+    random_state : int, RandomState or None
+    warm_start : bool, default=False
+        Whether `fit` starts from where the last one ended.
+    verbose : int, default=0
+    verbose_interval : int, default=10
+    missing : bool, default=False
+        Whether NaN stands for a coordinate that was not seen; it is integrated out. Otherwise
+        NaN is refused.
+    prior : object, optional
+        As `models.gaussian_mixture_2d.m_step` takes it; the fit is then the posterior mode,
+        and the bounds are penalised.
+
+    Attributes
+    ----------
+    weights_ : ndarray, shape (K,)
+    means_ : ndarray, shape (K, D)
+    covariances_, precisions_, precisions_cholesky_ : ndarray
+        Of shape (K, D, D), (D, D), (K, D) or (K,), by `covariance_type` in the order above.
+        The factor U of a full precision is upper triangular, ``precision = U U'``.
+    lower_bound_ : float
+        Mean log-likelihood per observation (or unit of weight) of the parameters returned;
+        scikit-learn's is that before the last M-step.
+    lower_bounds_ : list of float
+        The same after iterations 1 to `n_iter_`. After `partial_fit`, see there.
+    converged_ : bool
+        Whether the last iteration raised `lower_bound_` by less than `tol`. In scikit-learn a
+        fall counts as well.
+    n_iter_ : int
+    n_features_in_ : int
+    status_ : str
+        ``converged``, ``iteration_limit``, ``log_likelihood_fell`` (possible with `reg_covar`
+        above zero, which moves the fit off the maximum) or ``degenerate`` (the parameters are
+        then the last before the collapse; scikit-learn raises).
+    message_ : str
+        The same for a reader.
+    hit_rate_ : float
+        Share of the starts that ended within `tol` of the best.
+    """
+
+    weights_: Floats
+    means_: Floats
+    covariances_: Floats
+    n_features_in_: int
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: CovarianceType = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        missing: bool = False,
+        prior: Any = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.missing = missing
+        self.prior = prior
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
+        """Fit by EM from `n_init` starts and keep the best.
+
+        Parameters
+        ----------
+        X : array_like, shape (N, D)
+        y : ignored
+        sample_weight : array_like, shape (N,), optional
+            How often each row counts. From the same start, an integer is the same as that
+            many copies of the row, and zero the same as leaving it out.
+
+        Raises
+        ------
+        ValueError
+            If a setting or the data are unusable, or every start is degenerate.
+        """
+        self._check_settings()
+        x, weights = self._check_data(X, sample_weight, reset=True, at_least=2)
+        warm = self.warm_start and hasattr(self, "converged_")
+        rng = check_random_state(self.random_state)
+        mass = len(x) if weights is None else float(weights.sum())
+        fits, failure = [], None
+        for number in range(1 if warm else self.n_init):
+            if self.verbose:
+                print(f"Start {number}")
+            try:
+                start = self._parameters() if warm else self._start(x, weights, rng)
+                fits.append(self._climb(start, x, weights, mass, warm))
+            except DegenerateError as error:
+                failure = error
+                continue
+            if self.verbose:
+                print(f"Start {number}: {fits[-1].message}")
+        if not fits:
+            raise ValueError(f"{COLLAPSED} Here {failure}.") from failure
+        best, hit_rate = _best(fits, max(self.tol, em.SAME_OPTIMUM / mass))
+        assert best.trace is not None
+        self._keep(best.parameters)
+        self.lower_bound_ = float(best.trace[-1])
+        self.lower_bounds_ = best.trace[1:].tolist()
+        self.n_iter_ = best.iterations
+        self.status_, self.message_ = str(best.status), best.message
+        self.converged_ = best.status is Status.CONVERGED
+        self.hit_rate_ = hit_rate * len(fits) / (1 if warm else self.n_init)
+        if not self.converged_ and self.max_iter:
+            warnings.warn(f"{NOT_CONVERGED} Here {best.message}.", ConvergenceWarning, stacklevel=2)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Integers:
+        """Fit, and return the most probable component of each row, shape (N,)."""
+        return self.fit(X, y, sample_weight).predict(X)
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
+        """Do one EM iteration over data that need not fit into memory.
+
+        This is not the usual `partial_fit`, which learns from a batch and moves on. EM needs
+        all data in every iteration: each call passes once over *all* of them, adds up the
+        statistics of the chunks, and does one M-step; calls in a row are `fit` with the same
+        result, in the memory of one chunk. Call it until `converged_`.
+
+        The first call, unless after a `fit`, starts from the `_init` parameters, or from the
+        first chunk where they are not given.
+
+        Parameters
+        ----------
+        X : array_like, path, or iterable of array_like
+            An array of shape (N, D), which may be memory-mapped; the path of a ``.npy``,
+            Parquet or Arrow file; or the chunks themselves, each of shape (n, D).
+        y : ignored
+        sample_weight : array_like, shape (N,), optional
+            For the rows of all chunks together.
+
+        Notes
+        -----
+        The pass measures the parameters that it began with, so `lower_bounds_` has one value
+        per pass, of the parameters *before* its M-step, and `converged_` compares the last
+        two. `lower_bound_` is not set, for it would be the stale one: `score` gives it.
+        """
+        self._check_settings()
+        parameters = self._parameters() if hasattr(self, "weights_") else None
+        if hasattr(self, "lower_bound_") or not hasattr(self, "lower_bounds_"):
+            self.__dict__.pop("lower_bound_", None)
+            self.lower_bounds_, self.n_iter_ = [], 0
+        given = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        statistics: Any = None
+        objective, mass, rows = 0.0, 0.0, 0
+        for chunk in _chunks(X):
+            here = None if given is None else given[rows : rows + len(chunk)]
+            rows += len(chunk)
+            x, weights = self._check_data(chunk, here, reset=parameters is None)
+            if parameters is None:
+                parameters = self._start(x, weights, check_random_state(self.random_state))
+            part, value = self._e_step(parameters, x, weights)
+            statistics = part if statistics is None else statistics + part
+            objective += value
+            mass += len(x) if weights is None else float(weights.sum())
+        if statistics is None or parameters is None:
+            raise ValueError(
+                "there are no chunks: an iterator is spent after one pass, so give each call a "
+                "new one"
+            )
+        if given is not None and given.shape != (rows,):
+            raise ValueError(
+                f"sample_weight has shape {given.shape}; the chunks have {rows} rows in all"
+            )
+        try:
+            self._keep(self._m_step(parameters, statistics))
+        except DegenerateError as error:
+            raise ValueError(f"{COLLAPSED} Here {error}.") from error
+        self.lower_bounds_.append((objective + self._log_prior(parameters)) / mass)
+        self.n_iter_ += 1
+        gain = np.inf if self.n_iter_ == 1 else self.lower_bounds_[-1] - self.lower_bounds_[-2]
+        self.converged_ = bool(-em.ROUNDING <= gain < self.tol)
+        self.status_ = str(Status.CONVERGED if self.converged_ else Status.NOT_CONVERGED)
+        self.message_ = f"pass {self.n_iter_} measured a gain of {gain:.3g}"
+        return self
+
+    def score_samples(self, X: Any) -> Floats:
+        """Return the log-likelihood of each row, shape (N,), in nats."""
+        return np.asarray(logsumexp(self._log_joint(X), axis=1))
+
+    def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
+        """Return the mean log-likelihood of the rows, in nats."""
+        return float(self.score_samples(X).mean())
+
+    def predict(self, X: Any) -> Integers:
+        """Return the most probable component of each row, shape (N,)."""
+        return self._log_joint(X).argmax(axis=1)
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the probability of each component given each row, shape (N, K)."""
+        joint = self._log_joint(X)
+        return np.asarray(np.exp(joint - logsumexp(joint, axis=1, keepdims=True)))
+
+    def sample(self, n_samples: int = 1) -> tuple[Floats, Integers]:
+        """Draw from the mixture, component by component; scikit-learn's draws from a seed.
+
+        Returns
+        -------
+        X : ndarray, shape (n_samples, D)
+        y : ndarray of int, shape (n_samples,)
+            The components, in ascending order.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples}. At least one sample must be asked for"
+            )
+        rng = check_random_state(self.random_state)
+        numbers = rng.multinomial(n_samples, self.weights_)
+        D = self.means_.shape[1]
+        drawn = []
+        for mean, covariance, number in zip(
+            self.means_, self._parameters().covariances, numbers, strict=True
+        ):
+            if self.covariance_type in ("full", "tied"):
+                drawn.append(rng.multivariate_normal(mean, covariance, number))
+            else:
+                standard = rng.standard_normal(size=(number, D))
+                drawn.append(mean + standard * np.sqrt(np.diagonal(covariance)))
+        return np.vstack(drawn), np.repeat(np.arange(len(numbers)), numbers)
+
+    def aic(self, X: Any) -> float:
+        """Return Akaike's criterion on X: the lower the better."""
+        return float(2 * self._n_parameters() - 2 * self.score_samples(X).sum())
+
+    def bic(self, X: Any) -> float:
+        """Return the Bayesian information criterion on X: the lower the better."""
+        values = self.score_samples(X)
+        return float(self._n_parameters() * np.log(len(values)) - 2 * values.sum())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing
+        return tags
+
+    def _n_parameters(self) -> int:
+        return gaussian_mixture.n_free(self._parameters(), self.covariance_type)
+
+    def _check_settings(self) -> None:
+        for name, least in (("n_components", 1), ("max_iter", 0), ("n_init", 1)):
+            _whole(name, getattr(self, name), least)
+        _whole("verbose_interval", self.verbose_interval, 1)
+        _at_least_zero("tol", self.tol)
+        _at_least_zero("reg_covar", self.reg_covar)
+        _one_of("covariance_type", self.covariance_type, COVARIANCE_TYPES)
+        _one_of("init_params", self.init_params, INIT_PARAMS)
+
+    def _check_data(
+        self, X: Any, sample_weight: Any = None, *, reset: bool = False, at_least: int = 1
+    ) -> tuple[Floats, Floats | None]:
+        """Return the rows that count and their weights."""
+        if isinstance(X, np.ma.MaskedArray):  # the mask must not be lost
+            X = np.ma.filled(X.astype(np.float64), np.nan)
+        x = validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype=np.float64,
+            ensure_all_finite=False,
+            ensure_min_samples=at_least,
+        )
+        x = records.finite_floats(x, "X", missing=self.missing)
+        weights = _weights(sample_weight, len(x), "rows")
+        if weights is not None and not weights.all():
+            x, weights = x[weights > 0], weights[weights > 0]
+        return x, weights
+
+    def _log_joint(self, X: Any) -> Floats:
+        check_is_fitted(self)
+        return gaussian_mixture.log_joint(self._parameters(), self._check_data(X)[0])
+
+    def _e_step(self, parameters: Any, x: Floats, weights: Floats | None) -> tuple[Any, float]:
+        return MIXTURE_E_STEP(parameters, x, weights)
+
+    def _m_step(self, _: Any, statistics: Any) -> gaussian_mixture.Parameters:
+        try:
+            with np.errstate(invalid="ignore"):
+                return gaussian_mixture.m_step(
+                    statistics,
+                    prior=self.prior,
+                    covariance_type=self.covariance_type,
+                    reg_covar=self.reg_covar,
+                )
+        except np.linalg.LinAlgError:
+            raise DegenerateError("all components collapsed in some column") from None
+
+    def _log_prior(self, parameters: Any) -> float:
+        return 0.0 if self.prior is None else float(self.prior.log_density(parameters))
+
+    def _climb(
+        self, start: Parameters, x: Floats, weights: Floats | None, mass: float, warm: bool
+    ) -> PointFit:
+        def e_step(parameters: Any) -> tuple[Any, float]:
+            statistics, value = self._e_step(parameters, x, weights)
+            return statistics, (value + self._log_prior(parameters)) / mass
+
+        def report(iteration: int, value: float, gain: float) -> None:
+            if self.verbose and iteration % self.verbose_interval == 0:
+                print(f"  Iteration {iteration}: {value:.8f} ({gain:+.3g})")
+
+        return _ascend(
+            e_step,
+            self._m_step,
+            start,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            warm=warm,
+            may_fall=self.reg_covar > 0,
+            report=report,
+        )
+
+    def _parameters(self) -> gaussian_mixture.Parameters:
+        """Return the fitted parameters as the model's record."""
+        K, D = np.shape(self.means_)
+        covariances = _full(np.asarray(self.covariances_), self.covariance_type, K, D)
+        return gaussian_mixture.Parameters(self.weights_, self.means_, covariances)
+
+    def _keep(self, parameters: Any) -> None:
+        """Set the attributes that hold parameters."""
+        kind, full = self.covariance_type, parameters.covariances
+        self.weights_ = parameters.weights.copy()
+        self.means_ = parameters.means.copy()
+        self.covariances_ = _of_type(full, kind)
+        D = full.shape[-1]
+        if kind in ("full", "tied"):
+            L = np.linalg.cholesky(self.covariances_)
+            self.precisions_cholesky_ = np.linalg.solve(L, np.eye(D)).mT.copy()
+            self.precisions_ = self.precisions_cholesky_ @ self.precisions_cholesky_.mT
+        else:
+            self.precisions_cholesky_ = 1 / np.sqrt(self.covariances_)
+            self.precisions_ = self.precisions_cholesky_**2
+
+    def _start(
+        self, x: Floats, weights: Floats | None, rng: np.random.RandomState
+    ) -> gaussian_mixture.Parameters:
+        """Return the parameters to start from; scikit-learn's from the same random state."""
+        K, D = self.n_components, x.shape[1]
+        if len(x) < K:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {K}, "
+                f"n_samples = {len(x)}"
+            )
+        given = self._given(D)
+        if len(given) == 3:
+            return gaussian_mixture.Parameters(**given)
+
+        filled = x
+        if np.isnan(x).any():
+            for d in np.flatnonzero(np.isnan(x).all(axis=0)):
+                raise ValueError(f"column {d} of X is NaN throughout: leave it out")
+            filled = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
+        r = self._responsibilities(filled, weights, rng)  # (N, K)
+        if weights is not None:
+            r = r * weights[:, None]
+        counts = r.sum(axis=0)
+        first = {"weights": counts / counts.sum(), "means": r.T @ filled / counts[:, None]}
+        if "covariances" not in given:
+            # One E-step per component, with its responsibilities as weights.
+            variances = filled.var(axis=0)
+            around = np.diag(np.where(variances > 0, variances, 1))
+            parts = [
+                gaussian_mixture.e_step(
+                    gaussian_mixture.Parameters(np.ones(1), mean[None], around[None]), x, r[:, k]
+                )[0].arrays()
+                for k, mean in enumerate(first["means"])
+            ]
+            statistics = gaussian_mixture.Statistics(
+                **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            )
+            first["covariances"] = self._m_step(None, statistics).covariances
+        return gaussian_mixture.Parameters(**(first | given))
+
+    def _given(self, D: int) -> dict[str, Floats]:
+        """Return what the user gave to start from, checked."""
+        K, kind = self.n_components, self.covariance_type
+        given = {}
+        if self.weights_init is not None:
+            weights = _shaped("weights", self.weights_init, (K,))
+            if np.any((weights < 0) | (weights > 1)):
+                raise ValueError(
+                    "The parameter 'weights' should be in the range [0, 1], but got max value "
+                    f"{weights.max():.5f}, min value {weights.min():.5f}"
+                )
+            if abs(weights.sum() - 1) > 1e-6:
+                raise ValueError(
+                    "The parameter 'weights' should be normalized, but got sum(weights) = "
+                    f"{weights.sum():.5f}: divide weights_init by its sum"
+                )
+            given["weights"] = weights
+        if self.means_init is not None:
+            given["means"] = _shaped("means", self.means_init, (K, D))
+        if self.precisions_init is not None:
+            shape = {"full": (K, D, D), "tied": (D, D), "diag": (K, D), "spherical": (K,)}[kind]
+            precisions = _shaped(f"{kind} precision", self.precisions_init, shape)
+            if kind in ("diag", "spherical"):
+                if np.any(precisions <= 0):
+                    raise ValueError(
+                        f"'{kind} precision' should be positive, but precisions_init has the "
+                        f"value {precisions.min():g}"
+                    )
+                covariances = 1 / precisions
+            else:
+                if not np.allclose(precisions, precisions.mT) or np.any(
+                    np.linalg.eigvalsh(precisions) <= 0
+                ):
+                    raise ValueError(
+                        f"'{kind} precision' should be symmetric, positive-definite, but "
+                        "precisions_init is not"
+                    )
+                covariances = np.linalg.inv(precisions)
+                covariances = (covariances + covariances.mT) / 2
+            given["covariances"] = _full(covariances, kind, K, D)
+        return given
+
+    def _responsibilities(
+        self, x: Floats, weights: Floats | None, rng: np.random.RandomState
+    ) -> Floats:
+        """Return responsibilities to start from, shape (N, K)."""
+        N, K = len(x), self.n_components
+        if self.init_params == "random":
+            r: Floats = rng.uniform(size=(N, K))
+            return r / r.sum(axis=1, keepdims=True)
+        r = np.zeros((N, K))
+        if self.init_params == "kmeans":
+            means = KMeans(K, n_init=1, random_state=rng)
+            labels = means.fit(x, sample_weight=weights).labels_
+            for k in range(K):  # a cluster that stayed empty takes a row from the largest
+                if not np.any(labels == k):
+                    labels[np.flatnonzero(labels == np.bincount(labels).argmax())[0]] = k
+            r[np.arange(N), labels] = 1
+        elif self.init_params == "k-means++":
+            _, rows = kmeans_plusplus(x, K, sample_weight=weights, random_state=rng)
+            r[rows, np.arange(K)] = 1
+        else:
+            r[rng.choice(N, size=K, replace=False), np.arange(K)] = 1
+        return r
+
+
+def _shaped(name: str, given: Any, shape: tuple[int, ...]) -> Floats:
+    array: Floats = check_array(given, dtype=np.float64, ensure_2d=False, allow_nd=True)
+    if array.shape != shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
+        )
+    return array
+
+
+def _full(covariances: Floats, kind: str, K: int, D: int) -> Floats:
+    """Return covariances (or any of their kind) of shape (K, D, D)."""
+    if kind == "tied":
+        covariances = np.broadcast_to(covariances, (K, D, D))
+    elif kind != "full":
+        diagonals = np.broadcast_to(covariances.reshape(K, -1), (K, D))
+        covariances = diagonals[:, :, None] * np.eye(D)
+    return covariances
+
+
+def _of_type(full: Floats, kind: str) -> Floats:
+    """Return covariances of shape (K, D, D) in the shape of their type."""
+    diagonals = np.diagonal(full, axis1=1, axis2=2)
+    shaped: dict[str, Floats] = {
+        "full": full,
+        "tied": full[0],
+        "diag": diagonals,
+        "spherical": diagonals[:, 0],
+    }
+    return shaped[kind].copy()
+
+
+def _chunks(source: Any) -> Iterator[Any]:
+    """Yield pieces of shape (n, D) of an array, of the file at a path, or of an iterable."""
+    if isinstance(source, str | os.PathLike):
+        source = _opened(os.fspath(source))
+    elif isinstance(source, Sequence) and len(source) and np.ndim(source[0]) < 2:
+        source = np.asarray(source)  # a list of rows
+    if hasattr(source, "shape"):
+        source = chunks.rows(source)()
+    yield from source
+
+
+def _opened(path: str) -> Any:
+    """Return a file as a memory-mapped array, or as an iterator over its chunks."""
+    if path.endswith(".npy"):
+        return np.load(path, mmap_mode="r")
+    try:
+        from pyarrow import dataset  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ImportError(f"reading {path} needs pyarrow: install it, or give arrays") from error
+    form = "parquet" if path.endswith((".parquet", ".pq")) else "ipc"
+    table = dataset.dataset(path, format=form)
+    read = partial(table.to_batches, batch_size=chunks.ROWS, batch_readahead=1)
+    return filter(len, chunks.tables(read, table.schema.names)())
+
+
+@dataclass
+class Monitor:
+    """How the fit of a hidden Markov model went; hmmlearn's `ConvergenceMonitor`, to read.
+
+    Attributes
+    ----------
+    tol, n_iter, verbose
+        The settings.
+    history : list of float
+        The log-likelihood (with priors: plus their log-density) after each iteration.
+        hmmlearn's is that before each M-step.
+    iter : int
+        Iterations done.
+    converged : bool
+        Whether the last iteration raised it by less than `tol`. hmmlearn's is also true at the
+        limit of iterations and after a fall.
+    """
+
+    tol: float
+    n_iter: int
+    verbose: bool
+    history: list[float] = field(default_factory=list)
+    iter: int = 0
+    converged: bool = False
+
+
+class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
+    """Hidden Markov model with categorical emissions, with hmmlearn's interface.
+
+    Data are symbols 0 .. V-1 in an array of shape (T, 1) or (T,), and the `lengths` of the
+    sequences in it.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Hidden states.
+    startprob_prior, transmat_prior, emissionprob_prior : float or ndarray, default=1
+        Dirichlet parameters, 1 or above; 1 is flat. A zero in `startprob_` or `transmat_` that
+        a fit starts from stays zero.
+    n_features : int, optional
+        The number V of symbols; otherwise one more than the largest in the data, and kept.
+        Give it if later data may have symbols that the training data do not.
+    algorithm : {'viterbi', 'map'}, default='viterbi'
+    random_state : int, RandomState or None
+        Unlike in hmmlearn it stays what was given.
+    n_iter : int, default=10
+    tol : float, default=1e-2
+        EM stops when an iteration raises the log-likelihood by less.
+    verbose : bool, default=False
+    params, init_params : str, default='ste'
+        Which of startprob, transmat and emissionprob are fitted, and drawn to start from.
+    implementation : {'log', 'scaling'}, default='log'
+        Taken for compatibility: both are the same scaled recursion here, which neither
+        underflows nor takes logarithms.
+    n_init : int, default=1
+        Starts; the best fit is kept. The first is hmmlearn's from the same random state.
+    missing : bool, default=False
+        Whether the symbol -1, or a masked entry of a masked array, was not seen: it
+        contributes no emission.
+
+    Attributes
+    ----------
+    startprob_ : ndarray, shape (K,)
+    transmat_ : ndarray, shape (K, K)
+    emissionprob_ : ndarray, shape (K, V)
+    monitor_ : Monitor
+    status_, message_ : str
+        How the fit ended; see `GaussianMixture`.
+    hit_rate_ : float
+        Share of the starts that ended within `tol` of the best.
+    """
+
+    startprob_: Floats
+    transmat_: Floats
+    emissionprob_: Floats
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        startprob_prior: Any = 1.0,
+        transmat_prior: Any = 1.0,
+        *,
+        emissionprob_prior: Any = 1.0,
+        n_features: int | None = None,
+        algorithm: str = "viterbi",
+        random_state: Any = None,
+        n_iter: int = 10,
+        tol: float = 1e-2,
+        verbose: bool = False,
+        params: str = "ste",
+        init_params: str = "ste",
+        implementation: str = "log",
+        n_init: int = 1,
+        missing: bool = False,
+    ) -> None:
+        self.n_components = n_components
+        self.startprob_prior = startprob_prior
+        self.transmat_prior = transmat_prior
+        self.emissionprob_prior = emissionprob_prior
+        self.n_features = n_features
+        self.algorithm = algorithm
+        self.random_state = random_state
+        self.n_iter = n_iter
+        self.tol = tol
+        self.verbose = verbose
+        self.params = params
+        self.init_params = init_params
+        self.implementation = implementation
+        self.n_init = n_init
+        self.missing = missing
+
+    def fit(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> Self:
+        """Fit by EM (Baum and Welch) from `n_init` starts and keep the best.
+
+        Parameters
+        ----------
+        X : array_like of int, shape (T, 1) or (T,)
+            The sequences, one after the other.
+        lengths : array_like of int, optional
+            Their lengths; one sequence if not given. A length of 1 is a sequence too: it says
+            nothing of transitions.
+        sample_weight : array_like, one per sequence, optional
+            How often each counts.
+        """
+        self._check_settings()
+        sequences = self._sequences(X, lengths)
+        weights = _weights(sample_weight, len(sequences), "sequences")
+        streams = check_random_state(self.random_state), check_random_state(self.random_state)
+        given = self._given()
+        fits = []
+        for _ in range(self.n_init):
+            self._draw(streams, given)
+            start = self._check()
+            prior = self._prior(start)
+
+            def penalised(parameters: Any, prior: Any = prior) -> tuple[Any, float]:
+                statistics, value = HMM_E_STEP(parameters, sequences, weights)
+                return statistics, value + (prior.log_density(parameters) if prior else 0.0)
+
+            def m_step(parameters: Any, statistics: Any, prior: Any = prior) -> Any:
+                return self._update(parameters, categorical_hmm.m_step(statistics, prior=prior))
+
+            fits.append(
+                _ascend(
+                    penalised,
+                    m_step,
+                    start,
+                    max_iter=self.n_iter,
+                    tol=self.tol,
+                    report=self._report,
+                )
+            )
+        best, self.hit_rate_ = _best(fits, max(self.tol, em.SAME_OPTIMUM))
+        assert best.trace is not None
+        for letter, values in zip(ATTRIBUTES, best.parameters.arrays().values(), strict=True):
+            setattr(self, ATTRIBUTES[letter], values.copy())
+        self.status_, self.message_ = str(best.status), best.message
+        self.monitor_ = Monitor(
+            self.tol,
+            self.n_iter,
+            self.verbose,
+            history=best.trace[1:].tolist(),
+            iter=best.iterations,
+            converged=best.status is Status.CONVERGED,
+        )
+        return self
+
+    def score(self, X: Any, lengths: Any = None) -> float:
+        """Return the log-likelihood in nats; minus infinity if X is impossible."""
+        return sum(_smooth(self._fitted(), symbols)[0] for symbols in self._sequences(X, lengths))
+
+    def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, Floats]:
+        """Return the log-likelihood, and the probability of each state at each step.
+
+        Returns
+        -------
+        log_prob : float
+        posteriors : ndarray, shape (T, K)
+
+        Raises
+        ------
+        ValueError
+            If a sequence is impossible: then there are no such probabilities.
+        """
+        parameters, sequences = self._fitted(), self._sequences(X, lengths)
+        values, posteriors = zip(*(_smooth(parameters, symbols) for symbols in sequences))
+        if -np.inf in values:
+            categorical_hmm.e_step(parameters, sequences)  # raises, and says where
+        return sum(values), np.concatenate(posteriors)
+
+    def predict_proba(self, X: Any, lengths: Any = None) -> Floats:
+        """Return the probability of each state at each step, shape (T, K)."""
+        return self.score_samples(X, lengths)[1]
+
+    def decode(
+        self, X: Any, lengths: Any = None, algorithm: str | None = None
+    ) -> tuple[float, Integers]:
+        """Return a path of hidden states and its log-probability.
+
+        Parameters
+        ----------
+        X, lengths
+            As for `fit`.
+        algorithm : {'viterbi', 'map'}, optional
+            The most probable path, or the most probable state at each step; by default the
+            estimator's own.
+
+        Returns
+        -------
+        log_prob : float
+            ``log p(path, X)``, for both. For 'map' hmmlearn returns the sum of the largest
+            probabilities instead. It may be minus infinity: the states that are each most
+            probable need not follow one another.
+        state_sequence : ndarray of int, shape (T,)
+        """
+        algorithm = self.algorithm if algorithm is None else algorithm
+        _one_of("algorithm", algorithm, ("viterbi", "map"))
+        parameters, sequences = self._fitted(), self._sequences(X, lengths)
+        with np.errstate(divide="ignore"):
+            log_start = np.log(parameters.startprob)
+            log_transitions = np.log(parameters.transmat)
+            log_emissions = np.log(_with_missing(parameters.emissionprob))
+        paths, log_prob = [], 0.0
+        if algorithm == "map":
+            proba = self.predict_proba(X, lengths)
+            ends = np.cumsum([len(s) for s in sequences])[:-1]
+            paths = [p.argmax(axis=1) for p in np.split(proba, ends)]
+        else:
+            paths = [_viterbi(log_start, log_transitions, log_emissions, s) for s in sequences]
+        for path, symbols in zip(paths, sequences, strict=True):
+            log_prob += float(
+                log_start[path[0]]
+                + log_transitions[path[:-1], path[1:]].sum()
+                + log_emissions[path, symbols].sum()
+            )
+        return log_prob, np.concatenate(paths)
+
+    def predict(self, X: Any, lengths: Any = None) -> Integers:
+        """Return the path of `decode`, shape (T,)."""
+        return self.decode(X, lengths)[1]
+
+    def sample(
+        self, n_samples: int = 1, random_state: Any = None, currstate: int | None = None
+    ) -> tuple[Integers, Integers]:
+        """Draw one sequence; hmmlearn's from the same random state.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, RandomState or None
+            By default the estimator's own.
+        currstate : int, optional
+            The state of the first step.
+
+        Returns
+        -------
+        X : ndarray of int, shape (n_samples, 1)
+        state_sequence : ndarray of int, shape (n_samples,)
+        """
+        parameters = self._fitted()
+        _whole("n_samples", n_samples, 1)
+        rng = check_random_state(self.random_state if random_state is None else random_state)
+        transitions = np.cumsum(parameters.transmat, axis=1)
+        emissions = np.cumsum(parameters.emissionprob, axis=1)
+        states = np.empty(n_samples, dtype=np.int64)
+        symbols = np.empty(n_samples, dtype=np.int64)
+        for t in range(n_samples):
+            if t == 0 and currstate is not None:
+                states[t] = currstate
+            else:
+                row = transitions[states[t - 1]] if t else np.cumsum(parameters.startprob)
+                states[t] = (row > rng.rand()).argmax()
+            symbols[t] = (emissions[states[t]] > rng.rand()).argmax()
+        return symbols[:, None], states
+
+    def aic(self, X: Any, lengths: Any = None) -> float:
+        """Return Akaike's criterion on X: the lower the better."""
+        return 2 * categorical_hmm.n_free(self._fitted()) - 2 * self.score(X, lengths)
+
+    def bic(self, X: Any, lengths: Any = None) -> float:
+        """Return the Bayesian information criterion on X: the lower the better."""
+        n_free = categorical_hmm.n_free(self._fitted())
+        return float(n_free * np.log(len(X)) - 2 * self.score(X, lengths))
+
+    def get_stationary_distribution(self) -> Floats:
+        """Return the probabilities p of the states that the transitions keep, ``p A = p``.
+
+        Where several do, the one of least norm.
+        """
+        A = self._fitted().transmat
+        K = len(A)
+        equations = np.vstack([A.T - np.eye(K), np.ones(K)])
+        return np.asarray(np.linalg.lstsq(equations, np.append(np.zeros(K), 1))[0])
+
+    def _check_settings(self) -> None:
+        for name, least in (("n_components", 1), ("n_iter", 0), ("n_init", 1)):
+            _whole(name, getattr(self, name), least)
+        if self.n_features is not None:
+            _whole("n_features", self.n_features, 1)
+        _one_of("algorithm", self.algorithm, ("viterbi", "map"))
+        _one_of("implementation", self.implementation, ("log", "scaling"))
+
+    def _sequences(self, X: Any, lengths: Any) -> Sequences:
+        """Return the data as the model takes them; the first data set n_features."""
+        if isinstance(X, np.ma.MaskedArray):  # the mask must not be lost
+            X = X.filled(-1)
+        X = np.asarray(X)
+        if X.ndim > 2 or X.ndim == 0 or X.size != len(X) or not X.size:
+            raise ValueError(
+                f"X has shape {X.shape}; symbols need shape (T, 1) or (T,) with T >= 1: sequences "
+                "go one after the other, and their lengths into lengths"
+            )
+        symbols = X.reshape(-1)
+        given = "e" not in self.init_params and hasattr(self, "emissionprob_")
+        if self.n_features is None and given:
+            self.n_features = np.shape(self.emissionprob_)[-1]
+        self._check_and_set_n_features(symbols)
+        if lengths is None:
+            lengths = [len(symbols)]
+        parts = np.asarray(lengths)
+        if parts.ndim != 1 or not np.issubdtype(parts.dtype, np.integer) or np.any(parts < 1):
+            raise ValueError(f"lengths={lengths!r}; they must be integers of at least 1")
+        if parts.sum() != len(symbols):
+            raise ValueError(
+                f"lengths sum to {parts.sum()}, but X has {len(symbols)} steps: the lengths must "
+                "add up to it"
+            )
+        return tuple(np.split(symbols.astype(np.int64), np.cumsum(parts)[:-1]))
+
+    def _check_and_set_n_features(self, X: Any) -> None:
+        """Refuse what is no symbol; take the number of symbols from the data if not known."""
+        if not np.issubdtype(X.dtype, np.integer):
+            raise ValueError(
+                f"Symbols should be integers, but X holds {X.dtype}: X.astype(int), or number "
+                "them with sklearn.preprocessing.LabelEncoder"
+            )
+        if X.min() < -self.missing:
+            mend = "" if self.missing else "; missing=True takes -1 for a symbol not seen"
+            raise ValueError(f"Symbols should be nonnegative, but X has {X.min()}{mend}")
+        if self.n_features is None:
+            if X.max() < 0:
+                raise ValueError("every symbol is missing: give n_features")
+            self.n_features = int(X.max()) + 1
+        if X.max() >= self.n_features:
+            raise ValueError(
+                f"Largest symbol is {X.max()} but the model only emits symbols up to "
+                f"{self.n_features - 1}: give n_features={X.max() + 1} and fit again"
+            )
+
+    def _check(self) -> categorical_hmm.Parameters:
+        """Return the attributes as the model's record, or say what is wrong with them."""
+        K = self.n_components
+        if self.n_features is None:
+            self.n_features = np.shape(self.emissionprob_)[-1]
+        shapes = {"s": (K,), "t": (K, K), "e": (K, self.n_features)}
+        for letter, name in ATTRIBUTES.items():
+            values = np.asarray(getattr(self, name), dtype=np.float64)
+            if values.shape != shapes[letter]:
+                raise ValueError(f"{name} has shape {values.shape}; expected {shapes[letter]}")
+            if np.any(values < 0) or not np.allclose(values.sum(axis=-1), 1):
+                raise ValueError(
+                    f"{name} must have no negative entry and rows that sum to 1, but the sums are "
+                    f"{values.sum(axis=-1)} and the smallest entry is {values.min():g}"
+                )
+            setattr(self, name, values)
+        return categorical_hmm.Parameters(self.startprob_, self.transmat_, self.emissionprob_)
+
+    def _fitted(self) -> categorical_hmm.Parameters:
+        check_is_fitted(self, list(ATTRIBUTES.values()))
+        return self._check()
+
+    def _init(self, X: Any, lengths: Any = None) -> None:
+        """Set the attributes to what a fit would start from."""
+        self._sequences(X, lengths)
+        streams = check_random_state(self.random_state), check_random_state(self.random_state)
+        self._draw(streams, self._given())
+
+    def _given(self) -> dict[str, Floats]:
+        """Return the parameters to start from that are there and are not to be drawn."""
+        given = {}
+        for letter, name in ATTRIBUTES.items():
+            if hasattr(self, name) and letter not in self.init_params:
+                given[letter] = getattr(self, name)
+            elif hasattr(self, name) and not hasattr(self, "monitor_"):
+                warnings.warn(
+                    f"{name} was set, but is drawn anew: leave {letter!r} out of init_params to "
+                    "start from it",
+                    stacklevel=3,
+                )
+        return given
+
+    def _draw(
+        self,
+        streams: tuple[np.random.RandomState, np.random.RandomState],
+        given: dict[str, Floats],
+    ) -> None:
+        """Draw the parameters that are not given.
+
+        hmmlearn seeds the emissions anew, so they have a stream of their own.
+        """
+        assert self.n_features is not None
+        K, (stream, emissions) = self.n_components, streams
+        flat = np.full(K, 1 / K)
+        for letter, name in ATTRIBUTES.items():
+            if letter in given:
+                setattr(self, name, given[letter])
+            elif letter == "e":
+                self.emissionprob_ = emissions.rand(K, self.n_features)
+                self.emissionprob_ /= self.emissionprob_.sum(axis=1, keepdims=True)
+            else:
+                setattr(self, name, stream.dirichlet(flat, size=None if letter == "s" else K))
+
+    def _prior(self, start: categorical_hmm.Parameters) -> categorical_hmm.Prior | None:
+        """Return the Dirichlet priors; a structural zero of the start gets no mass."""
+        s, t, e = start.arrays().values()
+        prior = categorical_hmm.Prior(
+            np.where(s > 0, self.startprob_prior, 1),
+            np.where(t > 0, self.transmat_prior, 1),
+            np.broadcast_to(self.emissionprob_prior, e.shape),
+        )
+        return prior if any(np.any(a != 1) for a in prior.arrays().values()) else None
+
+    def _update(
+        self, old: categorical_hmm.Parameters, new: categorical_hmm.Parameters
+    ) -> categorical_hmm.Parameters:
+        """Return the new values of what is to be fitted, zeros of start and transitions kept."""
+        kept = old.arrays()
+        for letter, name in zip(ATTRIBUTES, kept):
+            if letter in self.params:
+                values = getattr(new, name)
+                if letter != "e":
+                    values = np.where(kept[name] > 0, values, 0)
+                    values = values / values.sum(axis=-1, keepdims=True)
+                kept[name] = values
+        return categorical_hmm.Parameters(**kept)
+
+    def _report(self, iteration: int, value: float, gain: float) -> None:
+        if self.verbose:
+            print(f"{iteration:>10d} {value:>16.8f} {gain:>+16.8f}", file=sys.stderr)
+
+
+ATTRIBUTES = {"s": "startprob_", "t": "transmat_", "e": "emissionprob_"}
+"""hmmlearn's letters for the parameters, in the order of the model's record."""
+
+
+def _with_missing(emissionprob: Floats) -> Floats:
+    """Append a column of ones, which the symbol -1 finds: every state explains a missing one."""
+    return np.pad(emissionprob, ((0, 0), (0, 1)), constant_values=1)
+
+
+def _smooth(parameters: categorical_hmm.Parameters, symbols: Integers) -> tuple[float, Floats]:
+    """Return a sequence's log-likelihood and `categorical_hmm.state_probabilities`, compiled."""
+    emissionprob = _with_missing(parameters.emissionprob)
+    value, gamma = _smoothed(parameters.startprob, parameters.transmat, emissionprob, symbols)
+    return float(value), gamma
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _smoothed(
+    startprob: Floats, transmat: Floats, emissionprob: Floats, symbols: Integers
+) -> tuple[float, Floats]:
+    T, K = len(symbols), len(startprob)
+    gamma = np.empty((T, K))  # first the filtered probabilities, then the smoothed
+    scales = np.empty(T)
+    log_likelihood = 0.0
+    for t in range(T):
+        for j in range(K):
+            predicted = startprob[j]
+            if t > 0:
+                predicted = 0.0
+                for i in range(K):
+                    predicted += gamma[t - 1, i] * transmat[i, j]
+            gamma[t, j] = predicted * emissionprob[j, symbols[t]]
+        scales[t] = gamma[t].sum()
+        if scales[t] == 0:
+            return -np.inf, gamma
+        gamma[t] /= scales[t]
+        log_likelihood += np.log(scales[t])
+    beta, ahead = np.ones(K), np.empty(K)
+    for t in range(T - 2, -1, -1):
+        ahead[:] = emissionprob[:, symbols[t + 1]] * beta / scales[t + 1]
+        for i in range(K):
+            beta[i] = 0.0
+            for j in range(K):
+                beta[i] += transmat[i, j] * ahead[j]
+        gamma[t] *= beta
+    return log_likelihood, gamma
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _viterbi(
+    log_start: Floats, log_transitions: Floats, log_emissions: Floats, symbols: Integers
+) -> Integers:
+    """Return the most probable path of hidden states ([2]_, equations 32 to 35)."""
+    T, K = len(symbols), len(log_start)
+    best = log_start + log_emissions[:, symbols[0]]  # of all paths to state j
+    ahead = np.empty(K)
+    origin = np.empty((T, K), dtype=np.int64)
+    for t in range(1, T):
+        for j in range(K):
+            for i in range(K):
+                through = best[i] + log_transitions[i, j]
+                if i == 0 or through > ahead[j]:
+                    ahead[j], origin[t, j] = through, i
+            ahead[j] += log_emissions[j, symbols[t]]
+        best[:] = ahead
+    path = np.empty(T, dtype=np.int64)
+    path[-1] = np.argmax(best)
+    for t in range(T - 1, 0, -1):
+        path[t - 1] = origin[t, path[t]]
+    return path

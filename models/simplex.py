@@ -1,0 +1,57 @@
+"""Rows of probabilities, in the coordinates in which they are free.
+
+A row p of shape (..., K) has the free coordinates ``log p`` up to a constant per row: any real
+vector is a row once its exponentials are divided by their sum. The coordinates are one more than
+the row has degrees of freedom; that keeps them symmetric in the entries, and whoever inverts an
+information matrix holds one entry of each row fixed. A probability of zero sits at minus infinity.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import softmax, xlogy
+
+from models.records import Floats
+
+
+def to_logs(p: Floats) -> Floats:
+    """Return the logarithms, minus infinity for zero."""
+    with np.errstate(divide="ignore"):
+        return np.log(p)
+
+
+def from_logs(logs: Floats) -> Floats:
+    """Return the rows whose logarithms these are, up to a constant per row."""
+    return np.asarray(softmax(logs, axis=-1))
+
+
+def score(counts: Floats, p: Floats) -> Floats:
+    """Return the derivatives of ``sum_k counts[k] log p[k]``, every entry of p taken as free.
+
+    They are ``counts / p``. Where p is zero so is the expected count, which then says nothing of
+    the derivative: it is not a number there.
+    """
+    return np.where(p > 0, counts / np.where(p > 0, p, 1.0), np.nan)
+
+
+def score_of_logs(counts: Floats, p: Floats) -> Floats:
+    """Return the derivatives of ``sum_k counts[k] log p[k]`` by the free coordinates of p."""
+    return np.asarray(counts - counts.sum(axis=-1, keepdims=True) * p)
+
+
+def log_dirichlet(concentration: Floats, p: Floats) -> float:
+    """Return the log-density of Dirichlet rows at p, without its constant."""
+    return float(xlogy(concentration - 1, p).sum())
+
+
+def refuse_spiked(**concentrations: Floats) -> None:
+    """Raise ValueError unless every Dirichlet parameter is at least 1.
+
+    Below 1 the density is infinite where a probability is zero, and has no mode.
+    """
+    for name, concentration in concentrations.items():
+        if not np.all(concentration >= 1):
+            raise ValueError(
+                f"{name} has the value {np.min(concentration):g}; a Dirichlet parameter below 1 "
+                "has no mode to climb to: give 1 for a flat prior, or more"
+            )
