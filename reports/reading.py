@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,17 @@ def number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
+
+
+def interval_kinds(fits: Sequence[Entry]) -> str:
+    """Return whose intervals are of which kind and probability; empty if there are none."""
+    owners: dict[str, list[str]] = {}
+    for o in fits:
+        if interval := o.get("interval"):
+            share = 100 * (number(interval.get("probability")) or 0)
+            kind = f"{share:g}% {interval.get('kind')}"
+            owners.setdefault(kind, []).append(str(o.get("implementation")))
+    return "; ".join(f"{kind} of {', '.join(names)}" for kind, names in owners.items())
 
 
 def is_posterior(outcome: Entry) -> bool:

@@ -475,17 +475,15 @@ def interval_title(fits: Sequence[Entry]) -> str:
 
 
 def _interval_note(fits: Sequence[Entry]) -> str:
-    kinds = []
-    for o in fits:
-        interval = o.get("interval")
-        if interval:
-            probability = reading.number(interval.get("probability")) or 0
-            kind = f"{interval.get('kind')}, probability {100 * probability:g}%"
-            if kind not in kinds:
-                kinds.append(kind)
+    kinds = reading.interval_kinds(fits)
     if not kinds:
-        return "Point fits carry no interval."
-    return f"Intervals: {'; '.join(kinds)}. Point fits carry none."
+        return "No fit here carries intervals."
+    missing: dict[str, list[str]] = {}
+    for o in fits:
+        for parameter, reason in ((o.get("diagnostics") or {}).get("no_interval") or {}).items():
+            missing.setdefault(f"{name(o)}: {reason}", []).append(parameter)
+    without = [f"{', '.join(parameters)} ({why})" for why, parameters in missing.items()]
+    return f"Intervals: {kinds}." + (f" None for {'; '.join(without)}." if without else "")
 
 
 def _published_values(scenario: Entry) -> dict[str, str]:

@@ -249,13 +249,9 @@ def recovery(scenario: Entry) -> Picture | None:
 
 def _bars(fits: list[Entry], *, truth: bool) -> str:
     """Return what the bars are, and how often they should hold the truth."""
-    intervals = [o["interval"] for o in fits if o.get("interval")]
-    if not intervals:
-        return ""
-    share = reading.number(intervals[0].get("probability")) or 0
-    kind = f"{100 * share:g}% {intervals[0].get('kind')} posterior intervals"
-    promise = f", of which {100 * share:g} in 100 should cross the line" if truth else ""
-    return f"; bars are {kind}{promise}"
+    kinds = reading.interval_kinds(fits)
+    promise = "; each kind should cross the line as often as its probability says" if truth else ""
+    return f"; bars are intervals ({kinds}){promise}" if kinds else ""
 
 
 def _farthest(outcome: Entry, zero: dict[str, float | None]) -> float | None:
