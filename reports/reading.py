@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,11 +17,6 @@ type Entry = Mapping[str, Any]
 
 MATCHED, AS_CONFIGURED = "matched", "as_configured"
 MODES = {MATCHED: "matched", AS_CONFIGURED: "as configured"}
-FIELDS = {
-    "gaussian_mixture_1d": ("weights", "means", "variances"),
-    "gaussian_mixture_2d": ("weights", "means", "covariances"),
-    "categorical_hmm": ("startprob", "transmat", "emissionprob"),
-}
 
 
 def outcomes(scenario: Entry, mode: str | None = None) -> list[Entry]:
@@ -103,15 +99,16 @@ def record(scenario: Entry, fields: Mapping[str, Any] | None) -> Parameters | No
     """Return parameters as the model's record; None unless every entry is a finite number."""
     if not fields:
         return None
+    make = module(scenario).Parameters
     try:
         arrays = {
-            name: np.array(fields[name], dtype=np.float64) for name in FIELDS[model_of(scenario)]
+            f.name: np.array(fields[f.name], dtype=np.float64) for f in dataclasses.fields(make)
         }
     except (KeyError, TypeError, ValueError):
         return None
     if not all(array.size and np.isfinite(array).all() for array in arrays.values()):
         return None
-    return module(scenario).Parameters(**arrays)
+    return make(**arrays)
 
 
 def model_of(scenario: Entry) -> str:
