@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from platform import platform
+from platform import machine, system
 from typing import Any
 
 from comparisons.cache import FitCache, key, versions
@@ -103,7 +103,7 @@ def compare(plan: Plan, cache: FitCache, announce: Callable[[Task, Result, bool]
         "schema_version": SCHEMA_VERSION,
         "environment": {
             "python": versions()["python"],
-            "platform": platform(terse=True),
+            "platform": f"{system()} {machine()}",
             "packages": {k: v for k, v in versions().items() if k != "python"},
             "seed": plan.seed,
             "quick": plan.quick,
