@@ -156,6 +156,13 @@ def test_no_start_at_all_is_an_error_that_names_the_component():
         GaussianMixture(2, reg_covar=0).fit([[0.0, 1], [1, 1], [3, 1], [4, 1]])
 
 
+def test_a_start_without_a_likelihood_is_an_error_that_says_why(X):
+    ours = GaussianMixture(2, random_state=0, warm_start=True).fit(X)
+    ours.covariances_ = np.zeros((2, 3, 3))
+    with pytest.raises(ValueError, match=r"ill-defined.*a covariance is not positive definite"):
+        ours.fit(X)
+
+
 def test_the_hit_rate_says_how_many_starts_found_the_best():
     rng = np.random.default_rng(1)
     X = np.concatenate([rng.normal(c, 0.4, (30, 2)) for c in ((0, 0), (4, 0), (0, 4), (4, 4))])
