@@ -33,7 +33,8 @@ A tolerance on the log-likelihood would be blind sooner: near the optimum it is 
 that moves a parameter by 1e-7 of its standard error changes it by 1e-14."""
 
 ROUNDING = 1e-10
-"""A fall of the log-likelihood by more than this share of its size is not rounding."""
+"""A fall of the log-likelihood by more than this share of its size, or of a nat, is not
+rounding."""
 
 MAX_ITER = 10_000
 """Iterations at the most, unless a caller says otherwise."""
@@ -42,6 +43,8 @@ SAME_OPTIMUM = 1e-4
 """Starts whose final log-likelihoods are within this many nats reached the same optimum."""
 
 type Expect = Callable[[Parameters], tuple[Statistics, float]]
+type Update = Callable[[Any, Any], Parameters]
+type Watch = Callable[[int, float, float], tuple[Status, str] | None]
 
 
 class Settings(TypedDict, total=False):
@@ -61,6 +64,14 @@ class Settings(TypedDict, total=False):
     options : mapping
         Further arguments of the model's `m_step`. With a ridge (`reg_covar`) the objective may
         fall, and is not watched.
+    update : callable
+        ``(old, new) -> parameters``: what becomes of the parameters that a step proposes, for
+        one who holds some of the old ones fixed.
+    watch : callable
+        ``(iteration, objective, gain) -> None``, or the status and message that end the fit. A
+        fall that is no ridge's ends it in any case.
+    keep_path : bool
+        Whether the fit keeps the parameters after each iteration.
     """
 
     max_iter: int
@@ -68,6 +79,9 @@ class Settings(TypedDict, total=False):
     prior: Any
     accelerate: bool
     options: Mapping[str, Any]
+    update: Update
+    watch: Watch
+    keep_path: bool
 
 
 def fit(
@@ -176,6 +190,9 @@ def _climb(
     prior: Any = None,
     accelerate: bool = False,
     options: Mapping[str, Any] = MappingProxyType({}),
+    update: Update = lambda _, new: new,
+    watch: Watch = lambda *_: None,
+    keep_path: bool = True,
 ) -> PointFit:
     m_step: Callable[[Any], Parameters] = partial(model.m_step, prior=prior, **options)
     monotone = not options.get("reg_covar")
@@ -188,7 +205,8 @@ def _climb(
     path: list[Parameters] = [start]
     trace: list[float] = []
     objective: list[float] = []
-    leaper = _Leaper(model, start)
+    leaper = _Leaper(model, start, update)
+    iterations = 0
     status = Status.ITERATION_LIMIT
     message = f"stopped at the limit of {max_iter} iterations"
     try:
@@ -196,21 +214,28 @@ def _climb(
         trace.append(here.log_likelihood)
         objective.append(here.objective)
         for iteration in range(1, max_iter + 1):
-            new = m_step(here.statistics)
+            new = update(here.parameters, m_step(here.statistics))
             leapt = None
             # An EM step, a step stretched into a leap, an EM step to settle: then again.
             if accelerate and iteration % 3 == 2:
                 leapt = leaper.leap(path[-2], here, new, visit)
             step = model.change(here.parameters, new)
             here = visit(new) if leapt is None else leapt
+            iterations = iteration
             path.append(here.parameters)
+            if not keep_path:
+                del path[:-2]  # a leap needs two
             trace.append(here.log_likelihood)
             objective.append(here.objective)
             gain = objective[-1] - objective[-2]
-            if monotone and gain < -ROUNDING * abs(here.objective):
+            ended = watch(iteration, here.objective, gain)
+            if monotone and gain < -ROUNDING * max(1.0, abs(here.objective)):
                 what = "log-likelihood" if prior is None else "penalised log-likelihood"
                 status = Status.LOG_LIKELIHOOD_FELL
                 message = f"the {what} fell by {-gain:.3g} at iteration {iteration}"
+                break
+            if ended is not None:
+                status, message = ended
                 break
             if step <= tol:
                 status = Status.CONVERGED
@@ -218,14 +243,14 @@ def _climb(
                 break
     except DegenerateError as error:
         status = Status.DEGENERATE
-        message = f"{error}, at iteration {len(path)}"
+        message = f"{error}, at iteration {iterations + 1}"
     return PointFit(
         parameters=path[-1],
         status=status,
         message=message,
-        iterations=len(path) - 1,
+        iterations=iterations,
         trace=np.array(trace),
-        path=stack(path),
+        path=stack(path) if keep_path else None,
         objective=None if prior is None else np.array(objective),
         details={"leaps": leaper.done} if accelerate else {},
     )
@@ -244,8 +269,8 @@ class _Leaper:
     FIRST, GROWTH = 4.0, 4.0
     """Bound of s at first, and its growth whenever a leap at the bound succeeds ([1]_)."""
 
-    def __init__(self, model: Model, start: Parameters) -> None:
-        self.model, self.dims = model, model.dims(start)
+    def __init__(self, model: Model, start: Parameters, update: Update) -> None:
+        self.model, self.dims, self.update = model, model.dims(start), update
         self.longest, self.done = self.FIRST, 0
         self.n_probabilities = sum(start.arrays()[name].size for name in start.PROBABILITIES)
 
@@ -270,7 +295,8 @@ class _Leaper:
         x[p] = simplex.to_logs(np.maximum(x[p], c[p] / 10))
         try:
             with np.errstate(over="raise"):
-                point = visit(self.model.from_free(x, self.dims))
+                new = self.model.from_free(x, self.dims)
+                point = visit(self.update(here.parameters, new))
         except (DegenerateError, FloatingPointError):  # beyond what the model can hold
             point = None
         succeeded = point is not None and point.objective >= here.objective

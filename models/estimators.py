@@ -62,79 +62,60 @@ NOT_CONVERGED = (
 )
 """scikit-learn's words, which users and their tests may look for; ours follow them."""
 
-MIXTURE_E_STEP = kernels.e_step(load(gaussian_mixture.NAME))
-HMM_E_STEP = kernels.e_step(load(categorical_hmm.NAME))
+MIXTURE, HMM = load(gaussian_mixture.NAME), load(categorical_hmm.NAME)
 
 
-def _ascend(
-    e_step: Callable[[Any], tuple[Any, float]],
-    m_step: Callable[[Any, Any], Any],
-    start: Parameters,
-    *,
-    max_iter: int,
-    tol: float,
-    warm: bool = False,
-    may_fall: bool = False,
-    report: Callable[[int, float, float], None] = lambda *_: None,
-) -> PointFit:
-    """Iterate EM from one start, and stop where the peers stop.
+@dataclass
+class _Watch:
+    """Tells of each iteration, and ends a fit where the peers end it.
 
     They test the gain of the iteration before the last M-step; here two small gains in a row
     end the fit, so the fit is theirs and the last gain is known to be small.
 
-    Parameters
+    Attributes
     ----------
-    e_step : callable
-        ``parameters -> (statistics, objective)``.
-    m_step : callable
-        ``(parameters, statistics) -> parameters``.
-    start : Parameters
-    max_iter : int
     tol : float
-        In units of the objective.
-    warm : bool
-        Whether one small gain is enough, because `start` is itself the end of a fit.
-    may_fall : bool
-        Whether to go on after a fall: a ridge on the covariances has no objective that it
-        climbs.
+        Below it a gain is small, per unit of `mass`.
+    max_iter : int
     report : callable
-        Called with iteration, objective and gain.
+        Called with iteration, objective and gain, the latter two per unit of `mass`.
+    mass : float
+    small : bool
+        Whether the last gain was small: at first, whether the start is itself the end of a fit.
     """
-    parameters, small = start, warm
-    statistics, objective = e_step(parameters)
-    trace = [objective]
-    status, message = Status.ITERATION_LIMIT, f"stopped at the limit of {max_iter} iterations"
-    for iteration in range(1, max_iter + 1):
-        try:
-            new = m_step(parameters, statistics)
-            statistics, objective = e_step(new)
-        except DegenerateError as error:
-            status, message = Status.DEGENERATE, f"{error}, at iteration {iteration}"
-            break
-        parameters = new
-        trace.append(objective)
-        gain = trace[-1] - trace[-2]
-        report(iteration, objective, gain)
-        fell = gain < -em.ROUNDING * max(1.0, abs(objective))
-        was_small, small = small, abs(gain) < tol
-        end = small and (was_small or iteration == max_iter)
-        if fell and (end or not may_fall):
-            status = Status.LOG_LIKELIHOOD_FELL
-            message = f"the log-likelihood fell by {-gain:.3g} at iteration {iteration}"
-            break
-        if end:
-            status = Status.CONVERGED
-            message = f"the log-likelihood rose by less than {tol:g} at iteration {iteration}"
-            break
-    return PointFit(parameters, status, message, len(trace) - 1, np.array(trace))
+
+    tol: float
+    max_iter: int
+    report: Callable[[int, float, float], None]
+    mass: float = 1.0
+    small: bool = False
+
+    def __call__(self, iteration: int, objective: float, gain: float) -> tuple[Status, str] | None:
+        objective, gain = objective / self.mass, gain / self.mass
+        self.report(iteration, objective, gain)
+        was_small, self.small = self.small, abs(gain) < self.tol
+        if not (self.small and (was_small or iteration == self.max_iter)):
+            return None
+        if gain < -em.ROUNDING * max(1.0, abs(objective)):  # a ridge climbs no objective
+            what = f"the log-likelihood fell by {-gain:.3g} at iteration {iteration}"
+            return Status.LOG_LIKELIHOOD_FELL, what
+        what = f"the log-likelihood rose by less than {self.tol:g} at iteration {iteration}"
+        return Status.CONVERGED, what
 
 
 def _best(fits: Sequence[PointFit], resolution: float) -> tuple[PointFit, float]:
     """Return the best fit, and the share of all that came within `resolution` of it."""
     sound = [f for f in fits if f.status is not Status.DEGENERATE] or fits
-    best = max(sound, key=em.final_log_likelihood)
-    floor = em.final_log_likelihood(best) - resolution
-    return best, sum(em.final_log_likelihood(f) >= floor for f in sound) / len(fits)
+    best = max(sound, key=em.final_objective)
+    floor = em.final_objective(best) - resolution
+    return best, sum(em.final_objective(f) >= floor for f in sound) / len(fits)
+
+
+def _climbed(fit: PointFit) -> Floats:
+    """Return what the fit climbed, at the start and after each iteration."""
+    values = fit.trace if fit.objective is None else fit.objective
+    assert values is not None
+    return values
 
 
 def _whole(name: str, value: Any, least: int) -> None:
@@ -200,6 +181,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     prior : object, optional
         As `models.gaussian_mixture_2d.m_step` takes it; the fit is then the posterior mode,
         and the bounds are penalised.
+    accelerate : bool, default=False
+        Whether every third iteration of `fit` leaps ahead where that raises the likelihood, as
+        in `models.em`: the same optimum in fewer iterations, which are then not scikit-learn's.
 
     Attributes
     ----------
@@ -252,6 +236,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         verbose_interval: int = 10,
         missing: bool = False,
         prior: Any = None,
+        accelerate: bool = False,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -269,6 +254,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.verbose_interval = verbose_interval
         self.missing = missing
         self.prior = prior
+        self.accelerate = accelerate
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002
         """Fit by EM from `n_init` starts and keep the best.
@@ -305,11 +291,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 print(f"Start {number}: {fits[-1].message}")
         if not fits:
             raise ValueError(f"{COLLAPSED} Here {failure}.") from failure
-        best, hit_rate = _best(fits, max(self.tol, em.SAME_OPTIMUM / mass))
-        assert best.trace is not None
+        best, hit_rate = _best(fits, max(self.tol * mass, em.SAME_OPTIMUM))
+        bounds = _climbed(best) / mass
         self._keep(best.parameters)
-        self.lower_bound_ = float(best.trace[-1])
-        self.lower_bounds_ = best.trace[1:].tolist()
+        self.lower_bound_ = float(bounds[-1])
+        self.lower_bounds_ = bounds[1:].tolist()
         self.n_iter_ = best.iterations
         self.status_, self.message_ = str(best.status), best.message
         self.converged_ = best.status is Status.CONVERGED
@@ -354,6 +340,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self.__dict__.pop("lower_bound_", None)
             self.lower_bounds_, self.n_iter_ = [], 0
         given = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        e_step = kernels.e_step(MIXTURE)
         statistics: Any = None
         objective, mass, rows = 0.0, 0.0, 0
         for chunk in _chunks(X):
@@ -362,7 +349,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             x, weights = self._check_data(chunk, here, reset=parameters is None)
             if parameters is None:
                 parameters = self._start(x, weights, check_random_state(self.random_state))
-            part, value = self._e_step(parameters, x, weights)
+            part, value = e_step(parameters, x, weights)
             statistics = part if statistics is None else statistics + part
             objective += value
             mass += len(x) if weights is None else float(weights.sum())
@@ -376,10 +363,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 f"sample_weight has shape {given.shape}; the chunks have {rows} rows in all"
             )
         try:
-            self._keep(self._m_step(parameters, statistics))
+            self._keep(self._m_step(statistics))
         except DegenerateError as error:
             raise ValueError(f"{COLLAPSED} Here {error}.") from error
-        self.lower_bounds_.append((objective + self._log_prior(parameters)) / mass)
+        if self.prior is not None:
+            objective += self.prior.log_density(parameters)
+        self.lower_bounds_.append(objective / mass)
         self.n_iter_ += 1
         gain = np.inf if self.n_iter_ == 1 else self.lower_bounds_[-1] - self.lower_bounds_[-2]
         self.converged_ = bool(-em.ROUNDING <= gain < self.tol)
@@ -482,45 +471,35 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return gaussian_mixture.log_joint(self._parameters(), self._check_data(X)[0])
 
-    def _e_step(self, parameters: Any, x: Floats, weights: Floats | None) -> tuple[Any, float]:
-        return MIXTURE_E_STEP(parameters, x, weights)
+    def _m_step(self, statistics: Any) -> gaussian_mixture.Parameters:
+        return gaussian_mixture.m_step(statistics, prior=self.prior, **self._options())
 
-    def _m_step(self, _: Any, statistics: Any) -> gaussian_mixture.Parameters:
-        try:
-            with np.errstate(invalid="ignore"):
-                return gaussian_mixture.m_step(
-                    statistics,
-                    prior=self.prior,
-                    covariance_type=self.covariance_type,
-                    reg_covar=self.reg_covar,
-                )
-        except np.linalg.LinAlgError:
-            raise DegenerateError("all components collapsed in some column") from None
-
-    def _log_prior(self, parameters: Any) -> float:
-        return 0.0 if self.prior is None else float(self.prior.log_density(parameters))
+    def _options(self) -> dict[str, Any]:
+        return {"covariance_type": self.covariance_type, "reg_covar": self.reg_covar}
 
     def _climb(
         self, start: Parameters, x: Floats, weights: Floats | None, mass: float, warm: bool
     ) -> PointFit:
-        def e_step(parameters: Any) -> tuple[Any, float]:
-            statistics, value = self._e_step(parameters, x, weights)
-            return statistics, (value + self._log_prior(parameters)) / mass
-
-        def report(iteration: int, value: float, gain: float) -> None:
-            if self.verbose and iteration % self.verbose_interval == 0:
-                print(f"  Iteration {iteration}: {value:.8f} ({gain:+.3g})")
-
-        return _ascend(
-            e_step,
-            self._m_step,
+        fit = em.fit(
+            MIXTURE,
             start,
+            x,
+            weights=weights,
             max_iter=self.max_iter,
-            tol=self.tol,
-            warm=warm,
-            may_fall=self.reg_covar > 0,
-            report=report,
+            tol=-1,
+            prior=self.prior,
+            accelerate=self.accelerate,
+            options=self._options(),
+            watch=_Watch(self.tol, self.max_iter, self._report, mass, small=warm),
+            keep_path=False,
         )
+        if not len(_climbed(fit)):
+            raise DegenerateError(fit.message)  # the start itself has no likelihood
+        return fit
+
+    def _report(self, iteration: int, value: float, gain: float) -> None:
+        if self.verbose and iteration % self.verbose_interval == 0:
+            print(f"  Iteration {iteration}: {value:.8f} ({gain:+.3g})")
 
     def _parameters(self) -> gaussian_mixture.Parameters:
         """Return the fitted parameters as the model's record."""
@@ -580,7 +559,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             statistics = gaussian_mixture.Statistics(
                 **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
             )
-            first["covariances"] = self._m_step(None, statistics).covariances
+            first["covariances"] = self._m_step(statistics).covariances
         return gaussian_mixture.Parameters(**(first | given))
 
     def _given(self, D: int) -> dict[str, Floats]:
@@ -764,6 +743,9 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
     missing : bool, default=False
         Whether the symbol -1, or a masked entry of a masked array, was not seen: it
         contributes no emission.
+    accelerate : bool, default=False
+        Whether every third iteration leaps ahead where that raises the likelihood, as in
+        `models.em`: the same optimum in fewer iterations, which are then not hmmlearn's.
 
     Attributes
     ----------
@@ -799,6 +781,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         implementation: str = "log",
         n_init: int = 1,
         missing: bool = False,
+        accelerate: bool = False,
     ) -> None:
         self.n_components = n_components
         self.startprob_prior = startprob_prior
@@ -815,6 +798,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         self.implementation = implementation
         self.n_init = n_init
         self.missing = missing
+        self.accelerate = accelerate
 
     def fit(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> Self:
         """Fit by EM (Baum and Welch) from `n_init` starts and keep the best.
@@ -838,27 +822,22 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         for _ in range(self.n_init):
             self._draw(streams, given)
             start = self._check()
-            prior = self._prior(start)
-
-            def penalised(parameters: Any, prior: Any = prior) -> tuple[Any, float]:
-                statistics, value = HMM_E_STEP(parameters, sequences, weights)
-                return statistics, value + (prior.log_density(parameters) if prior else 0.0)
-
-            def m_step(parameters: Any, statistics: Any, prior: Any = prior) -> Any:
-                return self._update(parameters, categorical_hmm.m_step(statistics, prior=prior))
-
             fits.append(
-                _ascend(
-                    penalised,
-                    m_step,
+                em.fit(
+                    HMM,
                     start,
+                    sequences,
+                    weights=weights,
                     max_iter=self.n_iter,
-                    tol=self.tol,
-                    report=self._report,
+                    tol=-1,
+                    prior=self._prior(start),
+                    accelerate=self.accelerate,
+                    update=self._update,
+                    watch=_Watch(self.tol, self.n_iter, self._report),
+                    keep_path=False,
                 )
             )
         best, self.hit_rate_ = _best(fits, max(self.tol, em.SAME_OPTIMUM))
-        assert best.trace is not None
         for letter, values in zip(ATTRIBUTES, best.parameters.arrays().values(), strict=True):
             setattr(self, ATTRIBUTES[letter], values.copy())
         self.status_, self.message_ = str(best.status), best.message
@@ -866,7 +845,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
             self.tol,
             self.n_iter,
             self.verbose,
-            history=best.trace[1:].tolist(),
+            history=_climbed(best)[1:].tolist(),
             iter=best.iterations,
             converged=best.status is Status.CONVERGED,
         )

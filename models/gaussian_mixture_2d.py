@@ -367,7 +367,12 @@ def m_step(
     # Relative to the spread of all data, by its Cholesky factor, so that units do not matter.
     centred = means - weights @ means
     total = np.einsum("k,kde->de", weights, covariances + _squares(centred))
-    scale = np.sqrt(np.diagonal(total))
+    variances = np.diagonal(total)
+    for d in np.flatnonzero(~(variances > 0)):
+        raise DegenerateError(
+            f"all components collapsed in column {d}: it is constant at {means[0, d]:.6g}"
+        )
+    scale = np.sqrt(variances)
     for k, covariance in enumerate(covariances / (scale[:, None] * scale)):
         if not np.linalg.eigvalsh(covariance)[0] > records.COLLAPSE:
             raise DegenerateError(

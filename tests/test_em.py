@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -289,6 +290,63 @@ def test_leaps_are_off_unless_asked_for(case):
         parameters = case.model.m_step(case.model.e_step(parameters, case.data)[0])
     for a, b in zip(plain.parameters.arrays().values(), parameters.arrays().values()):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+# Hooks
+
+
+def test_an_update_holds_parameters_fixed_in_steps_and_leaps(case):
+    field = next(iter(case.parameters.arrays()))
+    held = getattr(case.parameters, field)
+    for accelerate in (False, True):
+        fit = em.fit(
+            case.model,
+            case.parameters,
+            case.data,
+            max_iter=3000,
+            accelerate=accelerate,
+            update=lambda old, new: replace(new, **{field: getattr(old, field)}),
+        )
+        assert fit.status is Status.CONVERGED
+        assert np.all(getattr(fit.path, field) == held)
+        assert np.diff(fit.trace).min() >= -1e-10 * abs(fit.trace[-1])
+
+
+@pytest.mark.parametrize("penalised", [False, True])
+def test_a_watch_sees_every_iteration_and_may_end_the_fit(case, penalised):
+    seen = []
+
+    def watch(iteration, objective, gain):
+        seen.append((objective, gain))
+        return (Status.NOT_CONVERGED, "enough") if iteration == 4 else None
+
+    prior = a_prior(case) if penalised else None
+    fit = em.fit(
+        case.model, case.parameters, case.data, tol=-1, prior=prior, watch=watch, keep_path=False
+    )
+    assert (fit.status, fit.message, fit.iterations) == (Status.NOT_CONVERGED, "enough", 4)
+    objective = fit.objective if penalised else fit.trace
+    np.testing.assert_array_equal(seen, np.column_stack([objective[1:], np.diff(objective)]))
+
+
+@pytest.mark.parametrize("accelerate", [False, True])
+def test_a_fit_is_the_same_without_its_path(case, accelerate):
+    settings = {"max_iter": 20, "tol": -1, "accelerate": accelerate}
+    whole = em.fit(case.model, case.parameters, case.data, **settings)
+    short = em.fit(case.model, case.parameters, case.data, **settings, keep_path=False)
+    assert short.path is None
+    assert short.iterations == whole.iterations == 20
+    assert short.parameters == whole.parameters
+    np.testing.assert_array_equal(short.trace, whole.trace)
+
+
+def test_rounding_about_a_log_likelihood_of_zero_is_no_fall():
+    start = hmm.Parameters.of(
+        startprob=[0.3, 0.7], transmat=[[0.9, 0.1], [0.3, 0.7]], emissionprob=[[1], [1]]
+    )
+    fit = em.fit(hmm, start, (np.zeros(100, dtype=np.int64),))  # one symbol: always certain
+    assert fit.status is Status.CONVERGED
+    np.testing.assert_allclose(fit.trace, 0, atol=1e-13)
 
 
 # Starts

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as TheirMixture
 from sklearn.utils.estimator_checks import check_estimator
 
+from comparisons.scenarios import scenarios
 from models import chunks, gaussian_mixture_2d
 from models.estimators import COVARIANCE_TYPES, CategoricalHMM, GaussianMixture
 
@@ -154,6 +155,13 @@ def test_no_start_at_all_is_an_error_that_names_the_component():
         GaussianMixture(5, **settings).fit(np.eye(5))
     with pytest.raises(ValueError, match=r"ill-defined.*collapsed"):
         GaussianMixture(2, reg_covar=0).fit([[0.0, 1], [1, 1], [3, 1], [4, 1]])
+
+
+def test_a_start_without_a_likelihood_is_an_error_that_says_why(X):
+    ours = GaussianMixture(2, random_state=0, warm_start=True).fit(X)
+    ours.covariances_ = np.zeros((2, 3, 3))
+    with pytest.raises(ValueError, match=r"ill-defined.*a covariance is not positive definite"):
+        ours.fit(X)
 
 
 def test_the_hit_rate_says_how_many_starts_found_the_best():
@@ -632,6 +640,58 @@ def test_a_bad_setting_of_an_hmm_is_told_what_was_expected(settings, message):
 
 
 # Both
+
+
+@pytest.mark.parametrize("reg_covar", [0, 1e-6])
+def test_a_mixtures_leaps_reach_the_same_optimum_in_fewer_iterations(reg_covar):
+    prepared = scenarios()["gmm2d-notebook"].prepare()  # a long plateau
+    start = prepared.start
+    settings = {
+        "weights_init": start.weights,
+        "means_init": start.means,
+        "precisions_init": np.linalg.inv(start.covariances),
+        "reg_covar": reg_covar,
+        "tol": 1e-9,
+    }
+    plain = GaussianMixture(2, **settings).fit(prepared.data)
+    fast = GaussianMixture(2, **settings, accelerate=True).fit(prepared.data)
+    assert plain.converged_
+    assert fast.converged_
+    assert fast.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-8)
+    assert apart(fast, plain, ("weights_", "means_", "covariances_")) < 1e-3
+    assert fast.n_iter_ < 0.6 * plain.n_iter_
+    assert fast.lower_bound_ == pytest.approx(fast.score(prepared.data), rel=1e-14)
+
+
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_leaps_keep_to_the_covariance_type(X, kind):
+    settings = {"covariance_type": kind, "random_state": 0, "reg_covar": 0, "tol": 1e-10}
+    plain = GaussianMixture(2, **settings).fit(X)
+    fast = GaussianMixture(2, **settings, accelerate=True).fit(X)
+    assert fast.n_iter_ < plain.n_iter_
+    assert fast.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-9)
+    assert fast.lower_bound_ == pytest.approx(fast.score(X), rel=1e-14)
+
+
+def test_an_hmms_leaps_hold_what_is_held():
+    symbols = chain()
+    fits = []
+    for accelerate in (False, True):
+        ours = CategoricalHMM(
+            3, init_params="e", params="te", transmat_prior=2, random_state=0, n_iter=3000,
+            tol=1e-8, accelerate=accelerate,
+        )  # fmt: skip
+        ours.startprob_ = np.array([0.7, 0.3, 0])
+        ours.transmat_ = np.array([[0.8, 0.2, 0], [0, 0.8, 0.2], [0.2, 0, 0.8]])
+        zeros = ours.transmat_ == 0
+        fits.append(ours.fit(symbols))
+        assert ours.monitor_.converged
+        assert ours.startprob_.tolist() == [0.7, 0.3, 0]
+        np.testing.assert_array_equal(ours.transmat_ == 0, zeros)
+        assert np.diff(ours.monitor_.history).min() > -1e-9
+    plain, fast = (ours.monitor_ for ours in fits)
+    assert fast.iter < 0.5 * plain.iter
+    assert fast.history[-1] == pytest.approx(plain.history[-1], abs=1e-4)
 
 
 def test_estimators_survive_pickling_and_cloning(X):

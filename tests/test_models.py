@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import pytest
@@ -282,6 +284,23 @@ def test_collapse_onto_a_point_is_named():
     fit = em.fit(gm2, start, plane)
     assert fit.status is Status.DEGENERATE
     assert "component 0 collapsed" in fit.message
+
+
+def test_a_column_in_which_all_components_collapse_is_named():
+    # Without a covariance in column 1, there is nothing to measure a collapse by.
+    flat = gm2.Statistics.of(
+        counts=[3, 2],
+        first=np.zeros((2, 2)),
+        second=[[[3, 0], [0, 0]], [[2, 0], [0, 0]]],
+        reference=[[0, 7.5], [1, 7.5]],
+    )
+    for kind in ("full", "tied", "diag"):
+        with pytest.raises(DegenerateError, match=r"collapsed in column 1: it is constant at 7\.5"):
+            gm2.m_step(flat, covariance_type=kind)
+    assert gm2.m_step(flat, covariance_type="spherical").covariances[0, 1, 1] == 0.5
+    assert gm2.m_step(flat, reg_covar=0.1).covariances[0, 1, 1] == 0.1
+    with pytest.raises(DegenerateError, match=r"component 0 collapsed: .* about \[0.0, 7.5\]"):
+        gm2.m_step(replace(flat, reference=np.array([[0, 7.5], [1, 8]])))
 
 
 def test_a_component_without_observations_is_named():
