@@ -68,7 +68,8 @@ def _source_hash(implementation: str) -> str:
     file = Path(str(implementations()[implementation].__file__))
     shared = sorted(Path(comparisons.implementations.__path__[0]).glob("_*.py"))
     problem = Path(str(problem_module.__file__))
-    return hash_sources(Path(models.__path__[0]), file, problem, *shared)
+    this = Path(__file__)  # the format of an entry
+    return hash_sources(Path(models.__path__[0]), file, problem, this, *shared)
 
 
 def key(implementation: str, problem: Problem) -> str:

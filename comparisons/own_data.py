@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 N_ITER = 50
 """Iterations of the matched fits."""
 
+FEW_SYMBOLS = 1000
+"""So many symbols may be numbered with gaps; beyond, no more than there are rows."""
+
 
 class DataError(ValueError):
     """The file cannot be used; the message names the file and, where it can, column and row."""
@@ -34,20 +39,25 @@ def read(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
+    separator = "\t" if path.suffix == ".tsv" else ","
     try:
-        table = pd.read_csv(
-            path,
-            sep="\t" if path.suffix == ".tsv" else ",",
-            dtype=str,
-            keep_default_na=False,
-            skipinitialspace=True,
-            encoding="utf-8-sig",
-            index_col=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would cut long rows
+            table = pd.read_csv(
+                path,
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                skipinitialspace=True,
+                encoding="utf-8-sig",
+                index_col=False,
+            )
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except pd.errors.EmptyDataError:
         raise DataError(f"{path}: the file is empty") from None
+    except pd.errors.ParserWarning:
+        raise DataError(f"{path}: {_longer_than_header(path, separator)}") from None
     except (OSError, UnicodeError, pd.errors.ParserError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path}: this is not a readable table: {reason}") from None
@@ -56,6 +66,15 @@ def read(path: Path) -> pd.DataFrame:
     if not np.isnan(pd.to_numeric(pd.Series(table.columns), errors="coerce")).any():
         raise DataError(f"{path}: the first row has numbers only; put column names above the data")
     return table
+
+
+def _longer_than_header(path: Path, separator: str) -> str:
+    """Return what is wrong with the first row that has more values than the header has names."""
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        rows = [row for row in csv.reader(lines, delimiter=separator) if row]
+    names = len(rows[0])
+    first = next((i for i, row in enumerate(rows) if len(row) > names), 0)
+    return f"row {first} has {len(rows[first])} values and the header has {names} names"
 
 
 def _pick(path: Path, table: pd.DataFrame, names: Sequence[str] | None, wanted: int) -> list[str]:
@@ -99,6 +118,11 @@ def _symbols(path: Path, column: pd.Series) -> Integers:
         raise DataError(
             f"{path}: column {column.name!r}, row {row + 1}: {column.iloc[row]!r} is not a symbol; "
             "symbols are the whole numbers 0, 1, 2, ..."
+        )
+    for row in np.flatnonzero(numbers >= max(FEW_SYMBOLS, len(numbers))):
+        raise DataError(
+            f"{path}: column {column.name!r}, row {row + 1}: {column.iloc[row]!r} is no number for "
+            f"one of the symbols in {len(numbers)} rows; number them 0, 1, 2, ... without gaps"
         )
     return numbers.astype(np.int64)
 

@@ -166,15 +166,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"lockstep: {error}", file=sys.stderr)
         return BAD_INPUT
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DISAGREE
+    except OSError as error:  # a folder or file that cannot be written
+        print(f"lockstep: {error}", file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
         print(
             "\nlockstep: interrupted; finished fits are kept, run the command again to go on",
             file=sys.stderr,
         )
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DISAGREE
 
 
 def _list() -> int:
@@ -237,7 +240,10 @@ def _run(arguments: argparse.Namespace) -> int:
         folder.refuse_foreign(out)
     except folder.ForeignFolderError as error:
         raise UsageError(str(error)) from None
+    if arguments.json and Path(arguments.json).is_dir():
+        raise UsageError(f"{arguments.json} is a folder; name a file with --json")
     plan = _plan(arguments)
+    folder.prepare(out)  # a place that cannot be written is better refused now than after the fits
     notes = Console(stderr=True)
     tables = notes if arguments.json == "-" else Console()
 

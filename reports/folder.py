@@ -45,6 +45,13 @@ def refuse_foreign(folder: Path) -> None:
     )
 
 
+def prepare(folder: Path) -> None:
+    """Make the place for the folder, and clear away what a run that was killed left there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}.partial-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def fingerprint(plan: Plan) -> str:
     """Return a hash of all that a report depends on: fits, code, templates and packages."""
     from comparisons.suite import fingerprint as fits
@@ -100,9 +107,6 @@ def replaced(folder: Path, fingerprint: str | None) -> Iterator[Path]:
     fingerprint : str or None
         Noted in the manifest; None if the report should be made anew next time.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.partial-*"):  # by a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.partial-"))
     try:
         yield fresh

@@ -212,6 +212,19 @@ def test_a_report_replaces_no_folder_of_yours(lockstep, tmp_path):
     assert "is a file" in done.stderr
 
 
+def test_what_cannot_be_written_is_refused_before_anything_is_fitted(lockstep, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    for options, message in (
+        (("--json", "folder"), "folder is a folder; name a file with --json"),
+        (("--out", "file/report"), "file"),
+    ):
+        done = lockstep("report", "--only", "gmm1d-separated", *options)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
 def test_killing_a_run_at_any_moment_leaves_the_last_report_whole(lockstep, tmp_path, cache):
     arguments = ["report", "--only", "gmm1d-separated", "--implementations", "em", "--out", "out"]
     began = time.perf_counter()
@@ -272,3 +285,13 @@ def test_a_published_figure_that_is_missed_exits_with_1():
     assert cli.agrees({"scenarios": [scenario]})
     scenario["published"].append({"matches": False})
     assert not cli.agrees({"scenarios": [scenario]})
+
+
+def test_what_a_killed_run_left_is_cleared_even_if_nothing_has_changed(lockstep, tmp_path):
+    arguments = ["report", "--only", "gmm1d-separated", "--implementations", "em", "--out", "out"]
+    assert lockstep(*arguments).returncode == 0
+    (tmp_path / ".out.partial-left").mkdir()
+    (tmp_path / ".out.partial-left" / "index.html").write_text("half")
+    again = lockstep(*arguments)
+    assert "Nothing has changed" in again.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

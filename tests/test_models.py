@@ -104,7 +104,7 @@ def test_compiled_hmm_e_step_equals_the_readable_one(seed):
 
 def test_hmm_of_a_million_steps_does_not_underflow():
     rng = np.random.default_rng(0)
-    K, T = 2, 1_000_000
+    T = 1_000_000
     parameters = hmm.Parameters.of(
         startprob=[0.6, 0.4],
         transmat=[[0.9, 0.1], [0.2, 0.8]],
@@ -122,7 +122,6 @@ def test_hmm_of_a_million_steps_does_not_underflow():
     assert kernels.e_step(hmm)(parameters, (symbols[:5000],))[1] == pytest.approx(
         readable, rel=1e-13
     )
-    assert parameters.n_components == K
 
 
 def test_statistics_of_parts_add_up_to_those_of_the_whole(case):
