@@ -34,6 +34,8 @@ help:  ## List the targets
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --compile-bytecode --require-hashes \
 	  -r requirements.txt
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "Compiling the kernels"
+	@$(BIN)/python -c "import models.kernels"
 	@touch $@
 
 .PHONY: env

@@ -24,7 +24,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from models import Data, Model, kernels, simplex
-from models.fits import PointFit, Status, stack
+from models.fits import PointFit, Status
 from models.records import DegenerateError, Floats, Parameters, Statistics, checked_weights
 
 TOLERANCE = 1e-9
@@ -38,6 +38,10 @@ rounding."""
 
 MAX_ITER = 10_000
 """Iterations at the most, unless a caller says otherwise."""
+
+STRETCH, LONGEST = 32, 1024
+"""Iterations that the kernels do in a row, at first and at the most: a fit that a caller's `watch`
+ends leaves the rest of its last stretch undone."""
 
 SAME_OPTIMUM = 1e-4
 """Starts whose final log-likelihoods are within this many nats reached the same optimum."""
@@ -79,7 +83,7 @@ class Settings(TypedDict, total=False):
     prior: Any
     accelerate: bool
     options: Mapping[str, Any]
-    update: Update
+    update: Update | None
     watch: Watch
     keep_path: bool
 
@@ -110,8 +114,7 @@ def fit(
     PointFit
         Its `trace` has the log-likelihood after 0, 1, ... iterations.
     """
-    e_step = kernels.e_step(model)
-    return _climb(model, start, lambda p: e_step(p, data, weights), **settings)
+    return _climb(model, start, kernels.Expectation(model, data, weights), **settings)
 
 
 def fit_chunks(
@@ -178,6 +181,71 @@ class _Point:
 
 
 type Visit = Callable[[Parameters], _Point]
+type Ending = tuple[Status, str] | None
+type Judge = Callable[[int, float, float, float], Ending]
+
+
+class _Trail:
+    """The way of a fit so far: parameters, log-likelihood and objective after each iteration.
+
+    Parameters
+    ----------
+    start : Parameters
+    keep_path : bool
+        Whether to keep the parameters, or the last two only.
+    judge : callable
+        ``(iteration, objective, gain, change) -> Ending``.
+    """
+
+    def __init__(self, start: Parameters, keep_path: bool, judge: Judge) -> None:
+        self.before, self.last = start, start
+        self.iterations = 0
+        self.trace: list[float] = []
+        self.objective: list[float] = []
+        self.ended: Ending = None
+        self._keep_path, self._judge = keep_path, judge
+        self._pieces = [tuple(array[None] for array in start.arrays().values())]
+
+    def begin(self, log_likelihood: float, objective: float) -> None:
+        """Note the values at the start."""
+        if not self.trace:
+            self.trace.append(log_likelihood)
+            self.objective.append(objective)
+
+    def add(self, point: _Point, change: float) -> None:
+        """Go on to the point that one iteration led to."""
+        self.before, self.last = self.last, point.parameters
+        self.iterations += 1
+        self.trace.append(point.log_likelihood)
+        self.objective.append(point.objective)
+        if self._keep_path:
+            self._pieces.append(tuple(array[None] for array in self.last.arrays().values()))
+        gain = self.objective[-1] - self.objective[-2]
+        self.ended = self._judge(self.iterations, point.objective, gain, change)
+
+    def follow(self, stretch: kernels.Stretch) -> None:
+        """Go through iterations in a row, up to one that ends the fit."""
+        values, n = stretch.trace.tolist(), 0
+        self.begin(values[0], values[0])
+        for change in stretch.changes.tolist():
+            n += 1
+            gain = values[n] - values[n - 1]
+            self.ended = self._judge(self.iterations + n, values[n], gain, change)
+            if self.ended is not None:
+                break
+        record = type(self.last)
+        self.iterations += n
+        self.before, self.last = (record(*(a[i] for a in stretch.path)) for i in (n - 1, n))
+        self.trace += values[1 : n + 1]
+        self.objective += values[1 : n + 1]
+        if self._keep_path:
+            self._pieces.append(tuple(array[1 : n + 1] for array in stretch.path))
+
+    def path(self) -> Parameters | None:
+        """Return the parameters after 0, 1, ... iterations, if they were kept."""
+        if not self._keep_path:
+            return None
+        return type(self.last)(*(np.concatenate(arrays) for arrays in zip(*self._pieces)))
 
 
 def _climb(
@@ -190,7 +258,7 @@ def _climb(
     prior: Any = None,
     accelerate: bool = False,
     options: Mapping[str, Any] = MappingProxyType({}),
-    update: Update = lambda _, new: new,
+    update: Update | None = None,
     watch: Watch = lambda *_: None,
     keep_path: bool = True,
 ) -> PointFit:
@@ -202,56 +270,64 @@ def _climb(
         density = 0.0 if prior is None else prior.log_density(parameters)
         return _Point(parameters, statistics, log_likelihood, log_likelihood + density)
 
-    path: list[Parameters] = [start]
-    trace: list[float] = []
-    objective: list[float] = []
+    def judge(iteration: int, objective: float, gain: float, change: float) -> Ending:
+        ended = watch(iteration, objective, gain)
+        if monotone and gain < -ROUNDING * max(1.0, abs(objective)):
+            what = "log-likelihood" if prior is None else "penalised log-likelihood"
+            message = f"the {what} fell by {-gain:.3g} at iteration {iteration}"
+            return Status.LOG_LIKELIHOOD_FELL, message
+        if ended is None and change <= tol:
+            message = f"no parameter moved by more than {tol:g} at iteration {iteration}"
+            return Status.CONVERGED, message
+        return ended
+
+    trail = _Trail(start, keep_path, judge)
     leaper = _Leaper(model, start, update)
-    iterations = 0
-    status = Status.ITERATION_LIMIT
-    message = f"stopped at the limit of {max_iter} iterations"
+    # Plain EM goes in stretches, as far as the kernels take it; else an iteration at a time.
+    climb = getattr(expect, "climb", None)
+    if prior is not None or accelerate or update is not None:
+        climb = None
+    length = STRETCH
+    here: _Point | None = None
     try:
-        here = visit(start)
-        trace.append(here.log_likelihood)
-        objective.append(here.objective)
-        for iteration in range(1, max_iter + 1):
-            new = update(here.parameters, m_step(here.statistics))
+        while trail.ended is None and trail.iterations < max_iter:
+            if climb is not None:
+                number = min(length, max_iter - trail.iterations)
+                stretch = climb(trail.last, options, number, tol)
+                if stretch is None:
+                    climb = None
+                elif len(stretch.changes):
+                    trail.follow(stretch)
+                    here, length = None, min(2 * length, LONGEST)
+                    continue
+            if here is None:
+                here = visit(trail.last)
+                trail.begin(here.log_likelihood, here.objective)
+            new = m_step(here.statistics)
+            if update is not None:
+                new = update(here.parameters, new)
             leapt = None
             # An EM step, a step stretched into a leap, an EM step to settle: then again.
-            if accelerate and iteration % 3 == 2:
-                leapt = leaper.leap(path[-2], here, new, visit)
-            step = model.change(here.parameters, new)
+            if accelerate and trail.iterations % 3 == 1:
+                leapt = leaper.leap(trail.before, here, new, visit)
+            change = model.change(here.parameters, new)
             here = visit(new) if leapt is None else leapt
-            iterations = iteration
-            path.append(here.parameters)
-            if not keep_path:
-                del path[:-2]  # a leap needs two
-            trace.append(here.log_likelihood)
-            objective.append(here.objective)
-            gain = objective[-1] - objective[-2]
-            ended = watch(iteration, here.objective, gain)
-            if monotone and gain < -ROUNDING * max(1.0, abs(here.objective)):
-                what = "log-likelihood" if prior is None else "penalised log-likelihood"
-                status = Status.LOG_LIKELIHOOD_FELL
-                message = f"the {what} fell by {-gain:.3g} at iteration {iteration}"
-                break
-            if ended is not None:
-                status, message = ended
-                break
-            if step <= tol:
-                status = Status.CONVERGED
-                message = f"no parameter moved by more than {tol:g} at iteration {iteration}"
-                break
+            trail.add(here, change)
+        if not trail.trace:
+            here = visit(start)
+            trail.begin(here.log_likelihood, here.objective)
     except DegenerateError as error:
-        status = Status.DEGENERATE
-        message = f"{error}, at iteration {iterations + 1}"
+        trail.ended = Status.DEGENERATE, f"{error}, at iteration {trail.iterations + 1}"
+    limit = Status.ITERATION_LIMIT, f"stopped at the limit of {max_iter} iterations"
+    status, message = trail.ended or limit
     return PointFit(
-        parameters=path[-1],
+        parameters=trail.last,
         status=status,
         message=message,
-        iterations=iterations,
-        trace=np.array(trace),
-        path=stack(path) if keep_path else None,
-        objective=None if prior is None else np.array(objective),
+        iterations=trail.iterations,
+        trace=np.array(trail.trace),
+        path=trail.path(),
+        objective=None if prior is None else np.array(trail.objective),
         details={"leaps": leaper.done} if accelerate else {},
     )
 
@@ -269,8 +345,9 @@ class _Leaper:
     FIRST, GROWTH = 4.0, 4.0
     """Bound of s at first, and its growth whenever a leap at the bound succeeds ([1]_)."""
 
-    def __init__(self, model: Model, start: Parameters, update: Update) -> None:
-        self.model, self.dims, self.update = model, model.dims(start), update
+    def __init__(self, model: Model, start: Parameters, update: Update | None) -> None:
+        self.model, self.dims = model, model.dims(start)
+        self.update = update or (lambda _, new: new)
         self.longest, self.done = self.FIRST, 0
         self.n_probabilities = sum(start.arrays()[name].size for name in start.PROBABILITIES)
 

@@ -16,8 +16,6 @@ is small as well. What differs is what a fit says of itself:
 References
 ----------
 .. [1] Pedregosa et al. (2011), Scikit-learn: machine learning in Python, JMLR 12, 2825-2830.
-.. [2] Rabiner (1989), A tutorial on hidden Markov models, Proc. IEEE 77, 257-286, section
-   III.B for the Viterbi path.
 """
 
 from __future__ import annotations
@@ -31,7 +29,6 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
@@ -41,7 +38,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from models import categorical_hmm, chunks, em, kernels, load, records
+from models import categorical_hmm, chunks, em, hmm_kernels, kernels, load, records
 from models import gaussian_mixture_2d as gaussian_mixture
 from models.categorical_hmm import Sequences
 from models.fits import PointFit, Status
@@ -832,7 +829,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
                     tol=-1,
                     prior=self._prior(start),
                     accelerate=self.accelerate,
-                    update=self._update,
+                    update=self._update if self._holds(start) else None,
                     watch=_Watch(self.tol, self.n_iter, self._report),
                     keep_path=False,
                 )
@@ -912,7 +909,9 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
             ends = np.cumsum([len(s) for s in sequences])[:-1]
             paths = [p.argmax(axis=1) for p in np.split(proba, ends)]
         else:
-            paths = [_viterbi(log_start, log_transitions, log_emissions, s) for s in sequences]
+            paths = [
+                hmm_kernels.viterbi(log_start, log_transitions, log_emissions, s) for s in sequences
+            ]
         for path, symbols in zip(paths, sequences, strict=True):
             log_prob += float(
                 log_start[path[0]]
@@ -1106,6 +1105,11 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         )
         return prior if any(np.any(a != 1) for a in prior.arrays().values()) else None
 
+    def _holds(self, start: categorical_hmm.Parameters) -> bool:
+        """Return whether anything of the start is to be held fixed: a parameter, or a zero."""
+        zeros = any(np.any(p == 0) for p in (start.startprob, start.transmat))
+        return zeros or not set(self.params) >= set(ATTRIBUTES)
+
     def _update(
         self, old: categorical_hmm.Parameters, new: categorical_hmm.Parameters
     ) -> categorical_hmm.Parameters:
@@ -1137,61 +1141,7 @@ def _with_missing(emissionprob: Floats) -> Floats:
 def _smooth(parameters: categorical_hmm.Parameters, symbols: Integers) -> tuple[float, Floats]:
     """Return a sequence's log-likelihood and `categorical_hmm.state_probabilities`, compiled."""
     emissionprob = _with_missing(parameters.emissionprob)
-    value, gamma = _smoothed(parameters.startprob, parameters.transmat, emissionprob, symbols)
+    value, gamma = hmm_kernels.smoothed(
+        parameters.startprob, parameters.transmat, emissionprob, symbols
+    )
     return float(value), gamma
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _smoothed(
-    startprob: Floats, transmat: Floats, emissionprob: Floats, symbols: Integers
-) -> tuple[float, Floats]:
-    T, K = len(symbols), len(startprob)
-    gamma = np.empty((T, K))  # first the filtered probabilities, then the smoothed
-    scales = np.empty(T)
-    log_likelihood = 0.0
-    for t in range(T):
-        for j in range(K):
-            predicted = startprob[j]
-            if t > 0:
-                predicted = 0.0
-                for i in range(K):
-                    predicted += gamma[t - 1, i] * transmat[i, j]
-            gamma[t, j] = predicted * emissionprob[j, symbols[t]]
-        scales[t] = gamma[t].sum()
-        if scales[t] == 0:
-            return -np.inf, gamma
-        gamma[t] /= scales[t]
-        log_likelihood += np.log(scales[t])
-    beta, ahead = np.ones(K), np.empty(K)
-    for t in range(T - 2, -1, -1):
-        ahead[:] = emissionprob[:, symbols[t + 1]] * beta / scales[t + 1]
-        for i in range(K):
-            beta[i] = 0.0
-            for j in range(K):
-                beta[i] += transmat[i, j] * ahead[j]
-        gamma[t] *= beta
-    return log_likelihood, gamma
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _viterbi(
-    log_start: Floats, log_transitions: Floats, log_emissions: Floats, symbols: Integers
-) -> Integers:
-    """Return the most probable path of hidden states ([2]_, equations 32 to 35)."""
-    T, K = len(symbols), len(log_start)
-    best = log_start + log_emissions[:, symbols[0]]  # of all paths to state j
-    ahead = np.empty(K)
-    origin = np.empty((T, K), dtype=np.int64)
-    for t in range(1, T):
-        for j in range(K):
-            for i in range(K):
-                through = best[i] + log_transitions[i, j]
-                if i == 0 or through > ahead[j]:
-                    ahead[j], origin[t, j] = through, i
-            ahead[j] += log_emissions[j, symbols[t]]
-        best[:] = ahead
-    path = np.empty(T, dtype=np.int64)
-    path[-1] = np.argmax(best)
-    for t in range(T - 1, 0, -1):
-        path[t - 1] = origin[t, path[t]]
-    return path

@@ -1,109 +1,246 @@
-"""Compiled twins of the E-steps: the same signature, the same numbers, less time.
+"""The quickest E-step there is for a model: its compiled twin, in parts over the processor's cores.
 
-The readable E-step of each model is the definition; a twin here is tested equal to it. Only the
-hidden Markov model has one so far: its recursions over time are what Python is slow at.
+The readable E-step of each model is the definition; a twin is tested equal to it. A model without
+a twin, and data that its twin does not take, have the readable one, and so does whatever is not
+finite: it says what is wrong.
+
+How data are cut into parts depends on their size alone. The same call therefore gives the same
+digits on any number of cores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
-from models import Model, categorical_hmm
-from models.categorical_hmm import Sequences, Statistics
-from models.records import Floats, Integers, checked_weights
+from models import (
+    Data,
+    Model,
+    categorical_hmm,
+    gaussian_mixture_1d,
+    gaussian_mixture_2d,
+    hmm_kernels,
+    mixture_kernels,
+)
+from models.records import Floats, Integers, Parameters, Statistics, checked_weights
 
-type EStep = Callable[..., tuple[Any, float]]
+WORK = 2**20
+"""Products of numbers in one part, about: a millisecond's work, of which starting a thread is a
+small share."""
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _expected_counts(
-    startprob: Floats,
-    transmat: Floats,
-    emissionprob: Floats,
-    symbols: Integers,
-    weight: float,
-    starts: Floats,
-    transitions: Floats,
-    emissions: Floats,
-) -> float:
-    """Add a sequence's weighted expected counts to the last three; return its log-likelihood.
+class Stretch(NamedTuple):
+    """Some EM iterations in a row, as far as nothing was amiss.
 
-    As `categorical_hmm.e_step`, with the backward pass and the counts in one sweep; a negative
-    symbol is a masked one. An impossible sequence gives minus infinity and leaves the counts as
-    they are.
+    Attributes
+    ----------
+    path : tuple of ndarray, shape (n + 1, ...)
+        The fields of the parameters after 0, 1, ..., n iterations.
+    trace : ndarray, shape (n + 1,)
+        Their log-likelihoods.
+    changes : ndarray, shape (n,)
+        The model's `change` over each iteration.
     """
-    T, K = len(symbols), len(startprob)
-    alpha = np.empty((T, K))
-    scales = np.empty(T)
-    log_likelihood = 0.0
-    for t in range(T):
-        scale = 0.0
-        for j in range(K):
-            predicted = 0.0
-            if t == 0:
-                predicted = startprob[j]
-            else:
-                for i in range(K):
-                    predicted += alpha[t - 1, i] * transmat[i, j]
-            alpha[t, j] = predicted
-            if symbols[t] >= 0:
-                alpha[t, j] *= emissionprob[j, symbols[t]]
-            scale += alpha[t, j]
-        if scale == 0.0:
-            return -np.inf
-        for j in range(K):
-            alpha[t, j] /= scale
-        scales[t] = scale
-        log_likelihood += np.log(scale)
 
-    beta = np.ones(K)
-    ahead = np.empty(K)
-    for t in range(T - 1, -1, -1):
-        if t < T - 1:
-            for j in range(K):
-                ahead[j] = beta[j] / scales[t + 1]
-                if symbols[t + 1] >= 0:
-                    ahead[j] *= emissionprob[j, symbols[t + 1]]
-            for i in range(K):
-                beta[i] = 0.0
-                for j in range(K):
-                    beta[i] += transmat[i, j] * ahead[j]
-                    transitions[i, j] += weight * alpha[t, i] * transmat[i, j] * ahead[j]
-        if symbols[t] >= 0:
-            for i in range(K):
-                emissions[i, symbols[t]] += weight * alpha[t, i] * beta[i]
-    for i in range(K):
-        starts[i] += weight * alpha[0, i] * beta[i]
-    return weight * log_likelihood
+    path: tuple[Floats, ...]
+    trace: Floats
+    changes: Floats
 
 
-def _hmm_e_step(
-    parameters: categorical_hmm.Parameters, sequences: Sequences, weights: Floats | None = None
-) -> tuple[Statistics, float]:
-    K, V = parameters.emissionprob.shape
-    starts, transitions, emissions = np.zeros(K), np.zeros((K, K)), np.zeros((K, V))
-    total = 0.0
-    w = checked_weights(weights, len(sequences), "sequence")
-    for n in np.flatnonzero(w):
-        total += _expected_counts(
-            parameters.startprob,
-            parameters.transmat,
-            parameters.emissionprob,
-            sequences[n],
-            w[n],
-            starts,
-            transitions,
-            emissions,
-        )
-    if total == -np.inf:
-        return categorical_hmm.e_step(parameters, sequences, w)  # raises, and says where
-    return Statistics(starts, transitions, emissions), total
+class _Mixture1D:
+    """Data of the 1D mixture, for its kernels. A missing value says what the weights say."""
+
+    def __init__(self, x: Floats, weights: Floats | None) -> None:
+        w = np.empty(0) if weights is None else checked_weights(weights, len(x))
+        missing = np.isnan(x)
+        self.missing = 0.0
+        if missing.any():
+            self.missing = float(w[missing].sum() if len(w) else missing.sum())
+            x, w = x[~missing], w[~missing] if len(w) else w
+        self.whole = np.ascontiguousarray(x), w
+
+    def parts(self, K: int) -> list[Any]:
+        return _rows(*self.whole, WORK // (4 * K))
+
+    def expect(self, parameters: Any, part: Any) -> Any:
+        return mixture_kernels.moments_1d(*part, *parameters.arrays().values())
+
+    def statistics(self, parameters: Any, sums: Sequence[Any]) -> Statistics:
+        counts, first, second = sums
+        if self.missing:
+            counts = counts + self.missing * parameters.weights
+            second = second + self.missing * parameters.weights * parameters.variances
+        return gaussian_mixture_1d.Statistics(counts, first, second, parameters.means)
+
+    def climb(self, parameters: Any, iterations: int, tol: float, reg_covar: float = 0.0) -> Any:
+        if self.missing:
+            return None
+        fields = parameters.arrays().values()
+        return mixture_kernels.climb_1d(*self.whole, *fields, reg_covar, iterations, tol)
 
 
-def e_step(model: Model) -> EStep:
-    """Return the quickest E-step of a model: its compiled twin, or its own if there is none."""
-    return _hmm_e_step if model.NAME == categorical_hmm.NAME else model.e_step
+class _Mixture:
+    """Data of the mixture in any dimension, for its kernels."""
+
+    def __init__(self, x: Floats, weights: Floats | None) -> None:
+        w = np.empty(0) if weights is None else checked_weights(weights, len(x))
+        self.whole = np.ascontiguousarray(x), w
+
+    def parts(self, K: int) -> list[Any]:
+        return _rows(*self.whole, WORK // (K * (self.whole[0].shape[1] + 1) ** 2))
+
+    def expect(self, parameters: Any, part: Any) -> Any:
+        factors = gaussian_mixture_2d.cholesky(parameters.covariances)
+        return mixture_kernels.moments(*part, parameters.weights, parameters.means, factors)
+
+    def statistics(self, parameters: Any, sums: Sequence[Any]) -> Statistics:
+        counts, first, second = sums
+        return gaussian_mixture_2d.Statistics(counts, first, second, parameters.means)
+
+    def climb(
+        self,
+        parameters: Any,
+        iterations: int,
+        tol: float,
+        reg_covar: float = 0.0,
+        covariance_type: str = "full",
+    ) -> Any:
+        if covariance_type != "full":
+            return None
+        fields = parameters.arrays().values()
+        return mixture_kernels.climb(*self.whole, *fields, reg_covar, iterations, tol)
+
+
+class _Sequences:
+    """Data of the hidden Markov model, for its kernels: all sequences in one array."""
+
+    def __init__(self, sequences: tuple[Integers, ...], weights: Floats | None) -> None:
+        offsets = np.cumsum([0, *map(len, sequences)])
+        symbols = np.concatenate([np.empty(0, np.int64), *sequences])
+        self.whole = symbols, offsets, checked_weights(weights, len(sequences), "sequence")
+
+    def parts(self, K: int) -> list[Any]:
+        """Cut between sequences, wherever another part's share of the symbols is full."""
+        symbols, offsets, w = self.whole
+        shares = np.arange(0, offsets[-1], WORK // (8 * K * K) + 1)
+        cuts = np.unique([*np.searchsorted(offsets, shares), len(w)])
+        return [
+            (symbols[offsets[i] : offsets[j]], offsets[i : j + 1] - offsets[i], w[i:j])
+            for i, j in pairwise(cuts)
+        ]
+
+    def expect(self, parameters: Any, part: Any) -> Any:
+        states = hmm_kernels.states_of(parameters.n_components)
+        return hmm_kernels.counts(states, *parameters.arrays().values(), *part)
+
+    def statistics(self, parameters: Any, sums: Sequence[Any]) -> Statistics:  # noqa: ARG002
+        starts, transitions, emissions = sums
+        return categorical_hmm.Statistics(starts, transitions, emissions)
+
+    def climb(self, parameters: Any, iterations: int, tol: float) -> Any:
+        states = hmm_kernels.states_of(parameters.n_components)
+        fields = parameters.arrays().values()
+        return hmm_kernels.climb(states, *fields, *self.whole, iterations, tol)
+
+
+def _rows(x: Floats, w: Floats, size: int) -> list[Any]:
+    size = max(size, mixture_kernels.ROWS)
+    return [(x[begin : begin + size], w[begin : begin + size]) for begin in range(0, len(x), size)]
+
+
+def _prepared(model: Model, data: Any, weights: Floats | None) -> Any:
+    """Return the data as the model's kernels take them, or None if they do not."""
+    if model.NAME == gaussian_mixture_1d.NAME:
+        return _Mixture1D(data, weights)
+    if model.NAME == gaussian_mixture_2d.NAME and not np.isnan(data).any():
+        return _Mixture(data, weights)
+    if model.NAME == categorical_hmm.NAME:
+        return _Sequences(data, weights)
+    return None
+
+
+class Expectation:
+    """The E-step of a model on given data, as quick as it goes.
+
+    Parameters
+    ----------
+    model : Model
+    data : Data
+        As the model's `check_data` returns them.
+    weights : ndarray, optional
+        As for the model's `e_step`.
+    """
+
+    def __init__(self, model: Model, data: Data, weights: Floats | None = None) -> None:
+        self.model, self.data, self.weights = model, data, weights
+        self._prepared = _prepared(model, data, weights)
+        self._parts: list[Any] | None = None
+        self._threads: ThreadPoolExecutor | None = None
+
+    def _cut(self, parameters: Parameters) -> list[Any]:
+        if self._parts is None:
+            self._parts = self._prepared.parts(parameters.n_components)
+            if len(self._parts) > 1:
+                self._threads = ThreadPoolExecutor(numba.get_num_threads())
+        return self._parts
+
+    def __call__(self, parameters: Parameters) -> tuple[Statistics, float]:
+        """Return what the model's `e_step` returns.
+
+        Raises
+        ------
+        DegenerateError, ValueError
+            As the model's `e_step` does.
+        """
+        if self._prepared is not None and len(parts := self._cut(parameters)):
+            run = map if self._threads is None else self._threads.map
+            sums = list(run(lambda part: self._prepared.expect(parameters, part), parts))
+            *statistics, log_likelihood = (sum(each) for each in zip(*sums))
+            if np.isfinite(log_likelihood):
+                return self._prepared.statistics(parameters, statistics), float(log_likelihood)
+        return self.model.e_step(parameters, self.data, self.weights)
+
+    def climb(
+        self, parameters: Parameters, options: Mapping[str, Any], iterations: int, tol: float
+    ) -> Stretch | None:
+        """Iterate EM, M-steps included, without coming back in between.
+
+        Parameters
+        ----------
+        parameters : Parameters
+        options : mapping
+            Arguments of the model's `m_step`.
+        iterations : int
+            At the most.
+        tol : float
+            Stops after an iteration whose `change` is at most this.
+
+        Returns
+        -------
+        Stretch or None
+            None if there is no kernel for that, or the data are so many that they are better
+            taken in parts.
+        """
+        if self._prepared is None or len(self._cut(parameters)) != 1:
+            return None
+        climbed = self._prepared.climb(parameters, iterations, tol, **options)
+        if climbed is None:
+            return None
+        *path, trace, changes = climbed
+        return Stretch(tuple(path), trace, changes)
+
+
+def e_step(model: Model) -> Callable[..., tuple[Statistics, float]]:
+    """Return the quickest E-step of a model, with the signature of the model's own."""
+
+    def quickest(
+        parameters: Parameters, data: Data, weights: Floats | None = None
+    ) -> tuple[Statistics, float]:
+        return Expectation(model, data, weights)(parameters)
+
+    return quickest

@@ -1,0 +1,495 @@
+"""Compiled twins of the hidden Markov model's recursions, from which `models.kernels` chooses.
+
+`categorical_hmm` is the definition and the place to read; here is the same arithmetic in an order
+that a processor likes. Three things make the difference (letters as there):
+
+- A step is one product with ``M[x][i, j] = transmat[i, j] * emissionprob[j, x]``, made once.
+- Vectors are rescaled every few steps only. The counts divide each step by its own sum, so that
+  scales cancel, and the log-likelihood takes one logarithm a rescaling.
+- Forward and backward start from both ends of a sequence at the same time, meet in the middle and
+  go on, each combining with what the other left behind. The two chains of products do not wait
+  for one another, and one array holds forward vectors in its first half, backward ones in the
+  second.
+
+Where a number falls so low that digits would be lost, `counts` begins again and rescales at every
+step. A masked symbol is -1, and so finds the last table: ``transmat`` itself.
+
+Loops take arrays with indices, not slices: a slice costs two atomic operations. The argument
+`states` stands for K: a tuple of that length where loops of constant length pay, as they do for
+few states, or else an array.
+
+References
+----------
+.. [1] Rabiner (1989), A tutorial on hidden Markov models, Proc. IEEE 77, 257-286: Viterbi's
+   algorithm, equations 32 to 35.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from models.records import Floats, Integers
+
+EVERY = 16
+"""Steps from one rescaling to the next."""
+
+LOWEST = 1e-250
+"""A sum below this may have lost digits to the smallest number that a double can hold."""
+
+FEW = 3
+"""Up to so many states the loops over them have a constant length."""
+
+# What an entry is called with, so that it is ready when this module has been imported. Arrays that
+# may be written to pass for read-only ones.
+_Vector, _Matrix = (types.Array(types.float64, n, "C", readonly=True) for n in (1, 2))
+_Indices = types.Array(types.int64, 1, "C", readonly=True)
+_STATES = (*(types.UniTuple(types.int64, K) for K in range(2, FEW + 1)), _Vector)
+_PARAMETERS = (_Vector, _Matrix, _Matrix)
+_IN = tuple((states, *_PARAMETERS, _Indices, _Indices, _Vector) for states in _STATES)
+
+_fast = numba.njit(
+    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
+)
+_exact = numba.njit(cache=True, nogil=True, error_model="numpy")
+_entry = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _products(transmat: Floats, emissionprob: Floats) -> tuple[Floats, Floats]:
+    """Return M and its transposes, each of shape (V + 1, K, K); the last is the masked symbol's."""
+    K, V = emissionprob.shape
+    M, transposed = np.empty((V + 1, K, K)), np.empty((V + 1, K, K))
+    for x in range(V + 1):
+        for i in range(K):
+            for j in range(K):
+                M[x, i, j] = transmat[i, j] * (emissionprob[j, x] if x < V else 1.0)
+                transposed[x, j, i] = M[x, i, j]
+    return M, transposed
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _times(states: Any, M: Floats, x: int, vectors: Floats, t: int, out: Floats, u: int) -> None:
+    """Set ``out[u] = M[x] @ vectors[t]``."""
+    K = len(states)
+    for i in range(K):
+        total = 0.0
+        for j in range(K):
+            total += M[x, i, j] * vectors[t, j]
+        out[u, i] = total
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _dot(states: Any, a: Floats, s: int, b: Floats, t: int) -> float:
+    total = 0.0
+    for i in range(len(states)):
+        total += a[s, i] * b[t, i]
+    return total
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _rescale(states: Any, vectors: Floats, t: int) -> float:
+    """Divide a vector by its sum, and return the sum."""
+    total = 0.0
+    for i in range(len(states)):
+        total += vectors[t, i]
+    factor = 1.0 / total
+    for i in range(len(states)):
+        vectors[t, i] *= factor
+    return total
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _add_outer(
+    states: Any, out: Floats, x: int, a: Floats, s: int, b: Floats, t: int, factor: float
+) -> None:
+    """Add ``factor * a[s] b[t]'`` to ``out[x]``."""
+    for i in range(len(states)):
+        scaled = a[s, i] * factor
+        for j in range(len(states)):
+            out[x, i, j] += scaled * b[t, j]
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _add_sequence(
+    states: Any,
+    M: Floats,
+    transposed: Floats,
+    symbols: Integers,
+    weight: float,
+    kept: Floats,
+    ahead: Floats,
+    behind: Floats,
+    pairs_ahead: Floats,
+    pairs_behind: Floats,
+) -> tuple[float, float]:
+    """Add a sequence's expected pairs of states, short of the factor M, to the last two arrays.
+
+    Parameters
+    ----------
+    M, transposed : ndarray, shape (V + 1, K, K)
+    symbols : ndarray, shape (T,)
+        At least two.
+    weight : float
+    kept : ndarray, shape (>= T, K)
+        Scratch; its first row holds ``p(z_1, x_1)``.
+    ahead, behind : ndarray, shape (2, K)
+        Scratch; on return ``behind[0]`` is the backward vector of the first step, to a factor.
+    pairs_ahead, pairs_behind : ndarray, shape (V + 1, K, K)
+        By the symbol of the second of the two steps. Two arrays, one for each chain, so that
+        neither waits for the other.
+
+    Returns
+    -------
+    log_likelihood : float
+    lowest : float
+        The smallest sum that was divided by.
+    """
+    T, K = len(symbols), len(states)
+    middle = (T + 1) // 2
+    log_likelihood, lowest = 0.0, 1.0
+    kept[T - 1] = 1.0
+    for s in range(1, middle):
+        t = T - 1 - s
+        _times(states, transposed, symbols[s], kept, s - 1, kept, s)
+        if t >= middle:
+            _times(states, M, symbols[t + 1], kept, t + 1, kept, t)
+        if s % EVERY == 0:
+            total = _rescale(states, kept, s)
+            lowest = min(lowest, total)
+            log_likelihood += np.log(total)
+            if t >= middle:
+                total = _rescale(states, kept, t)
+                lowest = min(lowest, total)
+                log_likelihood += np.log(total)
+
+    for i in range(K):
+        ahead[(middle - 1) % 2, i] = kept[middle - 1, i]
+        behind[middle % 2, i] = kept[middle, i]
+    _times(states, M, symbols[middle], behind, middle % 2, behind, (middle - 1) % 2)
+    for s in range(middle, T):
+        # The pair (s - 1, s), from the forward chain and the backward vectors that were kept.
+        x, old, new = symbols[s], (s - 1) % 2, s % 2
+        _times(states, transposed, x, ahead, old, ahead, new)
+        evidence = _dot(states, ahead, new, kept, s)
+        if s == middle:
+            log_likelihood += np.log(evidence)
+        lowest = min(lowest, evidence)
+        _add_outer(states, pairs_ahead, x, ahead, old, kept, s, weight / evidence)
+        if s % EVERY == 0:
+            lowest = min(lowest, _rescale(states, ahead, new))
+        # The pair (t - 1, t), from the backward chain and the forward vectors that were kept.
+        t = 2 * middle - 1 - s
+        if t > 0:
+            x, old, new = symbols[t], t % 2, (t - 1) % 2
+            _times(states, M, x, behind, old, behind, new)
+            evidence = _dot(states, kept, t - 1, behind, new)
+            lowest = min(lowest, evidence)
+            _add_outer(states, pairs_behind, x, kept, t - 1, behind, old, weight / evidence)
+            if s % EVERY == 0:
+                lowest = min(lowest, _rescale(states, behind, new))
+    return log_likelihood, lowest
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _quick_counts(
+    states: Any,
+    startprob: Floats,
+    transmat: Floats,
+    emissionprob: Floats,
+    symbols: Integers,
+    offsets: Integers,
+    weights: Floats,
+) -> tuple[Floats, Floats, Floats, float]:
+    """As `counts`, but the log-likelihood is NaN, and nothing of use, if digits were lost."""
+    K, V = emissionprob.shape
+    M, transposed = _products(transmat, emissionprob)
+    longest = 1
+    for n in range(len(weights)):
+        longest = max(longest, offsets[n + 1] - offsets[n])
+    kept, ahead, behind = np.empty((longest, K)), np.empty((2, K)), np.empty((2, K))
+    pairs_ahead, pairs_behind = np.zeros((V + 1, K, K)), np.zeros((V + 1, K, K))
+    first = np.zeros((V + 1, K))
+    log_likelihood = 0.0
+    for n in range(len(weights)):
+        if weights[n] == 0.0:
+            continue
+        begin, end = offsets[n], offsets[n + 1]
+        x = symbols[begin]
+        for i in range(K):
+            kept[0, i] = startprob[i] * (emissionprob[i, x] if x >= 0 else 1.0)
+            behind[0, i] = 1.0
+        value, lowest = 0.0, 1.0
+        if end - begin > 1:
+            value, lowest = _add_sequence(
+                states, M, transposed, symbols[begin:end], weights[n], kept, ahead, behind,
+                pairs_ahead, pairs_behind,
+            )  # fmt: skip
+        evidence = 0.0
+        for i in range(K):
+            kept[0, i] = startprob[i] * (emissionprob[i, x] if x >= 0 else 1.0)
+            evidence += kept[0, i] * behind[0, i]
+        if not min(lowest, evidence) > LOWEST:
+            log_likelihood = np.nan
+            break
+        for i in range(K):
+            first[x, i] += weights[n] * kept[0, i] * behind[0, i] / evidence
+        log_likelihood += weights[n] * (value if end - begin > 1 else np.log(evidence))
+
+    transitions, emissions = np.zeros((K, K)), np.zeros((K, V))
+    for x in range(V + 1):
+        for j in range(K):
+            shown_in_j = first[x, j]
+            for i in range(K):
+                pair = (pairs_ahead[x, i, j] + pairs_behind[x, i, j]) * M[x, i, j]
+                transitions[i, j] += pair
+                shown_in_j += pair
+            if x < V:
+                emissions[j, x] = shown_in_j
+    return first.sum(axis=0), transitions, emissions, log_likelihood
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _add_carefully(
+    startprob: Floats,
+    transmat: Floats,
+    emissionprob: Floats,
+    symbols: Integers,
+    weight: float,
+    starts: Floats,
+    transitions: Floats,
+    emissions: Floats,
+) -> float:
+    """Add a sequence's weighted expected counts to the last three; return its log-likelihood.
+
+    As `categorical_hmm.e_step`, with the backward pass and the counts in one sweep; a negative
+    symbol is a masked one. An impossible sequence gives minus infinity and leaves the counts as
+    they are.
+    """
+    T, K = len(symbols), len(startprob)
+    alpha = np.empty((T, K))
+    scales = np.empty(T)
+    log_likelihood = 0.0
+    for t in range(T):
+        scale = 0.0
+        for j in range(K):
+            predicted = 0.0
+            if t == 0:
+                predicted = startprob[j]
+            else:
+                for i in range(K):
+                    predicted += alpha[t - 1, i] * transmat[i, j]
+            alpha[t, j] = predicted
+            if symbols[t] >= 0:
+                alpha[t, j] *= emissionprob[j, symbols[t]]
+            scale += alpha[t, j]
+        if scale == 0.0:
+            return -np.inf
+        for j in range(K):
+            alpha[t, j] /= scale
+        scales[t] = scale
+        log_likelihood += np.log(scale)
+
+    beta = np.ones(K)
+    ahead = np.empty(K)
+    for t in range(T - 1, -1, -1):
+        if t < T - 1:
+            for j in range(K):
+                ahead[j] = beta[j] / scales[t + 1]
+                if symbols[t + 1] >= 0:
+                    ahead[j] *= emissionprob[j, symbols[t + 1]]
+            for i in range(K):
+                beta[i] = 0.0
+                for j in range(K):
+                    beta[i] += transmat[i, j] * ahead[j]
+                    transitions[i, j] += weight * alpha[t, i] * transmat[i, j] * ahead[j]
+        if symbols[t] >= 0:
+            for i in range(K):
+                emissions[i, symbols[t]] += weight * alpha[t, i] * beta[i]
+    for i in range(K):
+        starts[i] += weight * alpha[0, i] * beta[i]
+    return weight * log_likelihood
+
+
+@_entry(list(_IN))  # type: ignore[untyped-decorator]
+def counts(
+    states: Any,
+    startprob: Floats,
+    transmat: Floats,
+    emissionprob: Floats,
+    symbols: Integers,
+    offsets: Integers,
+    weights: Floats,
+) -> tuple[Floats, Floats, Floats, float]:
+    """Return the expected counts and the log-likelihood of weighted sequences.
+
+    Parameters
+    ----------
+    states : tuple or ndarray, of length K
+        See `states_of`.
+    startprob : ndarray, shape (K,)
+    transmat : ndarray, shape (K, K)
+    emissionprob : ndarray, shape (K, V)
+    symbols : ndarray of int, shape (sum of T,)
+        All sequences, one after the other; -1 where masked.
+    offsets : ndarray of int, shape (number of sequences + 1,)
+        Where each begins, and the end.
+    weights : ndarray, shape (number of sequences,)
+
+    Returns
+    -------
+    starts : ndarray, shape (K,)
+    transitions : ndarray, shape (K, K)
+    emissions : ndarray, shape (K, V)
+    log_likelihood : float
+        Minus infinity if a sequence is impossible; then the counts are of no use.
+    """
+    quick: tuple[Floats, Floats, Floats, float]
+    quick = _quick_counts(states, startprob, transmat, emissionprob, symbols, offsets, weights)
+    if not np.isnan(quick[3]):
+        return quick
+    K, V = emissionprob.shape
+    starts, transitions, emissions = np.zeros(K), np.zeros((K, K)), np.zeros((K, V))
+    log_likelihood = 0.0
+    for n in range(len(weights)):
+        if weights[n] > 0:
+            log_likelihood += _add_carefully(
+                startprob, transmat, emissionprob, symbols[offsets[n] : offsets[n + 1]],
+                weights[n], starts, transitions, emissions,
+            )  # fmt: skip
+    return starts, transitions, emissions, log_likelihood
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _shares(counts: Floats, out: Floats) -> float:
+    """Set each row of `out` to its share of counts; return the largest change.
+
+    As `categorical_hmm.m_step` does, a row without counts becomes uniform.
+    """
+    change = 0.0
+    for i in range(counts.shape[0]):
+        total = 0.0
+        for j in range(counts.shape[1]):
+            total += counts[i, j]
+        for j in range(counts.shape[1]):
+            share = counts[i, j] / total if total > 0 else 1.0 / counts.shape[1]
+            change = max(change, abs(share - out[i, j]))
+            out[i, j] = share
+    return change
+
+
+@_entry([(*args, types.int64, types.float64) for args in _IN])  # type: ignore[untyped-decorator]
+def climb(
+    states: Any,
+    startprob: Floats,
+    transmat: Floats,
+    emissionprob: Floats,
+    symbols: Integers,
+    offsets: Integers,
+    weights: Floats,
+    iterations: int,
+    tol: float,
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Iterate EM until a parameter's largest change is at most `tol`.
+
+    The first seven arguments are those of `counts`.
+
+    Returns
+    -------
+    startprobs, transmats, emissionprobs : ndarray, shape (n + 1, ...)
+        The parameters after 0, 1, ..., n iterations. There are fewer iterations than asked for
+        also where the next needs care.
+    trace : ndarray, shape (n + 1,)
+        Their log-likelihoods.
+    changes : ndarray, shape (n,)
+    """
+    K, V = emissionprob.shape
+    start, moves, shows = startprob.copy().reshape(1, K), transmat.copy(), emissionprob.copy()
+    starts = np.empty((iterations + 1, K))
+    transitions = np.empty((iterations + 1, K, K))
+    emissions = np.empty((iterations + 1, K, V))
+    trace, changes = np.empty(iterations + 1), np.empty(iterations)
+    done = 0
+    while True:
+        s, t, e, value = counts(states, start[0], moves, shows, symbols, offsets, weights)
+        if not np.isfinite(value):
+            break
+        starts[done], transitions[done], emissions[done], trace[done] = (
+            start[0],
+            moves,
+            shows,
+            value,
+        )
+        done += 1
+        if done > iterations or (done > 1 and changes[done - 2] <= tol):
+            break
+        changes[done - 1] = max(
+            _shares(s.reshape(1, K), start), max(_shares(t, moves), _shares(e, shows))
+        )
+    return starts[:done], transitions[:done], emissions[:done], trace[:done], changes[: done - 1]
+
+
+@_entry((*_PARAMETERS, _Indices))  # type: ignore[untyped-decorator]
+def smoothed(
+    startprob: Floats, transmat: Floats, emissionprob: Floats, symbols: Integers
+) -> tuple[float, Floats]:
+    """Return a sequence's log-likelihood and `categorical_hmm.state_probabilities`."""
+    T, K = len(symbols), len(startprob)
+    gamma = np.empty((T, K))  # first the filtered probabilities, then the smoothed
+    scales = np.empty(T)
+    log_likelihood = 0.0
+    for t in range(T):
+        for j in range(K):
+            predicted = startprob[j]
+            if t > 0:
+                predicted = 0.0
+                for i in range(K):
+                    predicted += gamma[t - 1, i] * transmat[i, j]
+            gamma[t, j] = predicted * emissionprob[j, symbols[t]]
+        scales[t] = gamma[t].sum()
+        if scales[t] == 0:
+            return -np.inf, gamma
+        gamma[t] /= scales[t]
+        log_likelihood += np.log(scales[t])
+    beta, ahead = np.ones(K), np.empty(K)
+    for t in range(T - 2, -1, -1):
+        ahead[:] = emissionprob[:, symbols[t + 1]] * beta / scales[t + 1]
+        for i in range(K):
+            beta[i] = 0.0
+            for j in range(K):
+                beta[i] += transmat[i, j] * ahead[j]
+        gamma[t] *= beta
+    return log_likelihood, gamma
+
+
+@_entry((_Vector, _Matrix, _Matrix, _Indices))  # type: ignore[untyped-decorator]
+def viterbi(
+    log_start: Floats, log_transitions: Floats, log_emissions: Floats, symbols: Integers
+) -> Integers:
+    """Return the most probable path of hidden states ([1]_, equations 32 to 35)."""
+    T, K = len(symbols), len(log_start)
+    best = log_start + log_emissions[:, symbols[0]]  # of all paths to state j
+    ahead = np.empty(K)
+    origin = np.empty((T, K), dtype=np.int64)
+    for t in range(1, T):
+        for j in range(K):
+            for i in range(K):
+                through = best[i] + log_transitions[i, j]
+                if i == 0 or through > ahead[j]:
+                    ahead[j], origin[t, j] = through, i
+            ahead[j] += log_emissions[j, symbols[t]]
+        best[:] = ahead
+    path = np.empty(T, dtype=np.int64)
+    path[-1] = np.argmax(best)
+    for t in range(T - 1, 0, -1):
+        path[t - 1] = origin[t, path[t]]
+    return path
+
+
+def states_of(K: int) -> Any:
+    """Return what stands for K states: a tuple if they are few."""
+    return (0,) * K if 2 <= K <= FEW else np.empty(K)

@@ -1,0 +1,483 @@
+"""Compiled twins of the mixtures' E-steps, from which `models.kernels` chooses.
+
+`gaussian_mixture_1d` and `gaussian_mixture_2d` are the definitions and the place to read; here is
+the same arithmetic in an order that a processor likes. Rows are taken in blocks that stay in the
+cache, and every loop over the rows of a block is one that its vector units can do, with `_exp` and
+`_log` written out because the compiler's own come one number at a time. Sums over a block are
+added up with a compensation (Neumaier 1974), so that their error does not grow with the number of
+rows.
+
+References
+----------
+.. [1] Tang (1989), Table-driven implementation of the exponential function in IEEE floating-point
+   arithmetic, ACM TOMS 15, 144-157: the reduction of the argument by ``k ln 2`` in two parts.
+.. [2] Sun Microsystems, fdlibm, e_log.c: the polynomial for the logarithm, with its error bound
+   of one unit in the last place.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numba
+import numpy as np
+from numba import types
+
+from models.records import COLLAPSE, Floats
+
+ROWS = 512
+"""Rows of a block: with K = 8, a log joint of 32 KiB."""
+
+LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+"""The logarithm of 2 in two parts; the first has so many zeros at its end that ``k LN2_HIGH`` is
+exact."""
+
+LOWEST_EXPONENT = -708.0
+"""Below this the exponential is taken for zero: it is less than 4e-308."""
+
+_COEFFICIENTS = tuple(1 / math.factorial(n) for n in range(13))
+(_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12) = _COEFFICIENTS
+
+# What an entry is called with, so that it is ready when this module has been imported. Arrays that
+# may be written to pass for read-only ones.
+_Vector, _Matrix, _Cube = (types.Array(types.float64, n, "C", readonly=True) for n in (1, 2, 3))
+_IN_1D = (_Vector, _Vector, _Vector, _Vector, _Vector)
+_IN = (_Matrix, _Vector, _Vector, _Matrix, _Cube)
+_ITERATE = (types.float64, types.int64, types.float64)
+
+# Sums may be taken in any order; in _exp, _log and the compensation the order is the point.
+_sums = numba.njit(
+    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
+)
+_exact = numba.njit(cache=True, nogil=True, error_model="numpy")
+_entry = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+_fused = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
+@_fused  # type: ignore[untyped-decorator]
+def _exp(x: float) -> float:
+    """Return the exponential of a number that is not positive, to one unit in the last place.
+
+    With ``x = k ln 2 + r`` it is ``2^k e^r`` ([1]_); for ``|r| <= ln(2) / 2`` the Taylor series
+    errs after its thirteenth term by 2e-16 of it.
+    """
+    bounded = max(x, LOWEST_EXPONENT)
+    k = np.floor(bounded * (1 / 0.6931471805599453) + 0.5)
+    r = (bounded - k * LN2_HIGH) - k * LN2_LOW
+    p = _C12
+    p = p * r + _C11
+    p = p * r + _C10
+    p = p * r + _C9
+    p = p * r + _C8
+    p = p * r + _C7
+    p = p * r + _C6
+    p = p * r + _C5
+    p = p * r + _C4
+    p = p * r + _C3
+    p = p * r + _C2
+    p = p * r + _C1
+    p = p * r + _C0
+    power = np.int64((np.int64(k) + 1023) << 52).view(np.float64)
+    return p * power if x >= LOWEST_EXPONENT else 0.0
+
+
+@_fused  # type: ignore[untyped-decorator]
+def _log(x: float) -> float:
+    """Return the logarithm of a normal positive number, to one unit in the last place ([2]_)."""
+    bits = np.float64(x).view(np.int64)
+    mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000).view(np.float64)
+    k = np.float64((bits >> 52) - 1023)
+    if mantissa > 1.4142135623730951:
+        mantissa *= 0.5
+        k += 1.0
+    f = mantissa - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    p = 1.479819860511658591e-01
+    p = p * z + 1.531383769920937332e-01
+    p = p * z + 1.818357216161805012e-01
+    p = p * z + 2.222219843214978396e-01
+    p = p * z + 2.857142874366239149e-01
+    p = p * z + 3.999999999940941908e-01
+    p = p * z + 6.666666666666735130e-01
+    half = 0.5 * f * f
+    return k * LN2_HIGH - ((half - (s * (half + p * z) + k * LN2_LOW)) - f)
+
+
+@_sums  # type: ignore[untyped-decorator]
+def _dot(a: Floats, k: int, b: Floats, d: int, n: int) -> float:
+    total = 0.0
+    for i in range(n):
+        total += a[k, i] * b[d, i]
+    return total
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _add(totals: Floats, place: int, value: float) -> None:
+    """Add to a sum; its rounding error goes into the second row."""
+    old = totals[0, place]
+    new = old + value
+    if abs(old) >= abs(value):
+        totals[1, place] += (old - new) + value
+    else:
+        totals[1, place] += (value - new) + old
+    totals[0, place] = new
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _normalise(joint: Floats, row: Floats, n: int) -> None:
+    """Turn the log joint of a block into responsibilities times weights.
+
+    Parameters
+    ----------
+    joint : ndarray, shape (K, >= n)
+        On return ``w_n r_nk sum_k``: to be multiplied by the second row of `row`.
+    row : ndarray, shape (3, >= n)
+        The largest log joint of each row of the data, a scratch, and the weight of each row. On
+        return the first has the evidence ``log p(x_n)``, the second the factor that is missing.
+    n : int
+    """
+    for i in range(n):
+        joint[0, i] = _exp(joint[0, i] - row[0, i])
+        row[1, i] = joint[0, i]
+    for k in range(1, len(joint)):
+        for i in range(n):
+            joint[k, i] = _exp(joint[k, i] - row[0, i])
+            row[1, i] += joint[k, i]
+    for i in range(n):
+        row[0, i] += _log(row[1, i])
+        row[1, i] = row[2, i] / row[1, i]
+
+
+@_fused  # type: ignore[untyped-decorator]
+def _log_joint_1d(
+    x: Floats, begin: int, n: int, scale: Floats, halves: Floats, means: Floats,
+    joint: Floats, row: Floats,
+) -> None:  # fmt: skip
+    for k in range(len(means)):
+        for i in range(n):
+            d = x[begin + i] - means[k]
+            value = scale[k] + halves[k] * d * d
+            joint[k, i] = value
+            if k == 0 or value > row[0, i]:
+                row[0, i] = value
+
+
+@_sums  # type: ignore[untyped-decorator]
+def _moments_1d(
+    x: Floats, begin: int, n: int, mean: float, joint: Floats, k: int, row: Floats
+) -> tuple[float, float, float]:
+    count = first = second = 0.0
+    for i in range(n):
+        r = joint[k, i] * row[1, i]
+        d = x[begin + i] - mean
+        count += r
+        first += r * d
+        second += r * d * d
+    return count, first, second
+
+
+@_entry(_IN_1D)  # type: ignore[untyped-decorator]
+def moments_1d(
+    x: Floats, w: Floats, weights: Floats, means: Floats, variances: Floats
+) -> tuple[Floats, Floats, Floats, float]:
+    """Return `gaussian_mixture_1d.e_step`: expected moments about the means.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N,)
+        Without missing values.
+    w : ndarray, shape (N,) or (0,)
+        How often each observation counts; empty for once each.
+    weights, means, variances : ndarray, shape (K,)
+
+    Returns
+    -------
+    counts, first, second : ndarray, shape (K,)
+    log_likelihood : float
+    """
+    N, K = len(x), len(means)
+    size = min(ROWS, N)
+    scale, halves = np.log(weights) - 0.5 * np.log(2 * np.pi * variances), -0.5 / variances
+    joint, row, totals = np.empty((K, size)), np.ones((3, size)), np.zeros((2, 3 * K + 1))
+    for begin in range(0, N, size):
+        n = min(size, N - begin)
+        if len(w):
+            row[2, :n] = w[begin : begin + n]
+        _log_joint_1d(x, begin, n, scale, halves, means, joint, row)
+        _normalise(joint, row, n)
+        _add(totals, 3 * K, _dot(row, 2, row, 0, n))
+        for k in range(K):
+            count, first, second = _moments_1d(x, begin, n, means[k], joint, k, row)
+            _add(totals, k, count)
+            _add(totals, K + k, first)
+            _add(totals, 2 * K + k, second)
+    sums = totals[0] + totals[1]
+    return sums[:K].copy(), sums[K : 2 * K].copy(), sums[2 * K : 3 * K].copy(), sums[3 * K]
+
+
+@_fused  # type: ignore[untyped-decorator]
+def _columns(x: Floats, begin: int, n: int, out: Floats) -> None:
+    """Copy a block of rows, a coordinate after the other."""
+    for d in range(x.shape[1]):
+        for i in range(n):
+            out[d, i] = x[begin + i, d]
+
+
+@_fused  # type: ignore[untyped-decorator]
+def _log_joint(
+    columns: Floats, n: int, scale: float, mean: Floats, k: int, factors: Floats,
+    u: Floats, joint: Floats, row: Floats,
+) -> None:  # fmt: skip
+    """Solve ``L u = x - mean`` downwards; the log density is ``scale - |u|^2 / 2``."""
+    D = len(columns)
+    for i in range(n):
+        joint[k, i] = scale
+    for d in range(D):
+        for i in range(n):
+            u[d, i] = columns[d, i] - mean[k, d]
+        for e in range(d):
+            factor = factors[k, d, e]
+            for i in range(n):
+                u[d, i] -= factor * u[e, i]
+        inverse = 1.0 / factors[k, d, d]
+        for i in range(n):
+            u[d, i] *= inverse
+            joint[k, i] -= 0.5 * u[d, i] * u[d, i]
+    for i in range(n):
+        if k == 0 or joint[k, i] > row[0, i]:
+            row[0, i] = joint[k, i]
+
+
+@_entry(_IN)  # type: ignore[untyped-decorator]
+def moments(
+    x: Floats, w: Floats, weights: Floats, means: Floats, factors: Floats
+) -> tuple[Floats, Floats, Floats, float]:
+    """Return `gaussian_mixture_2d.e_step`: expected moments about the means.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D)
+        Without missing values.
+    w : ndarray, shape (N,) or (0,)
+        How often each observation counts; empty for once each.
+    weights : ndarray, shape (K,)
+    means : ndarray, shape (K, D)
+    factors : ndarray, shape (K, D, D)
+        The lower Cholesky factors of the covariances.
+
+    Returns
+    -------
+    counts : ndarray, shape (K,)
+    first : ndarray, shape (K, D)
+    second : ndarray, shape (K, D, D)
+    log_likelihood : float
+    """
+    (N, D), K = x.shape, len(means)
+    size = min(ROWS, N)
+    scale = np.log(weights) - 0.5 * D * np.log(2 * np.pi)
+    for k in range(K):
+        for d in range(D):
+            scale[k] -= np.log(factors[k, d, d])
+    joint, row = np.empty((K, size)), np.ones((3, size))
+    columns, u, weighted = np.empty((D, size)), np.empty((D, size)), np.empty((1, size))
+    each = 1 + D + D * (D + 1) // 2
+    totals = np.zeros((2, K * each + 1))
+    for begin in range(0, N, size):
+        n = min(size, N - begin)
+        if len(w):
+            row[2, :n] = w[begin : begin + n]
+        _columns(x, begin, n, columns)
+        for k in range(K):
+            _log_joint(columns, n, scale[k], means, k, factors, u, joint, row)
+        _normalise(joint, row, n)
+        _add(totals, K * each, _dot(row, 2, row, 0, n))
+        for k in range(K):
+            place = k * each
+            _add(totals, place, _dot(joint, k, row, 1, n))
+            for d in range(D):
+                for i in range(n):
+                    u[d, i] = columns[d, i] - means[k, d]
+                    weighted[0, i] = joint[k, i] * row[1, i] * u[d, i]
+                place += 1
+                _add(totals, place, weighted[0, :n].sum())
+                for e in range(d + 1):
+                    place += 1
+                    _add(totals, place, _dot(weighted, 0, u, e, n))
+    sums = totals[0] + totals[1]
+    counts, first, second = np.empty(K), np.empty((K, D)), np.empty((K, D, D))
+    for k in range(K):
+        place = k * each
+        counts[k] = sums[place]
+        for d in range(D):
+            place += 1
+            first[k, d] = sums[place]
+            for e in range(d + 1):
+                place += 1
+                second[k, d, e] = second[k, e, d] = sums[place]
+    return counts, first, second, sums[K * each]
+
+
+@_entry(_IN_1D + _ITERATE)  # type: ignore[untyped-decorator]
+def climb_1d(
+    x: Floats,
+    w: Floats,
+    weights: Floats,
+    means: Floats,
+    variances: Floats,
+    reg_covar: float,
+    iterations: int,
+    tol: float,
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Iterate EM until a parameter's `change` is at most `tol`, as long as nothing is amiss.
+
+    The first five arguments are those of `moments_1d`; `reg_covar` is that of the M-step.
+
+    Returns
+    -------
+    weights, means, variances : ndarray, shape (n + 1, K)
+        The parameters after 0, 1, ..., n iterations. There are fewer iterations than asked for
+        also if the next needs care, because a component may be about to collapse.
+    trace : ndarray, shape (n + 1,)
+        Their log-likelihoods.
+    changes : ndarray, shape (n,)
+    """
+    K = len(means)
+    path = np.empty((3, iterations + 1, K))
+    path[0, 0], path[1, 0], path[2, 0] = weights, means, variances
+    trace, changes = np.empty(iterations + 1), np.empty(iterations)
+    done = 0
+    while True:
+        old_weights, old_means, old_variances = path[0, done], path[1, done], path[2, done]
+        counts, first, second, trace[done] = moments_1d(x, w, old_weights, old_means, old_variances)
+        if done == iterations or (done > 0 and changes[done - 1] <= tol):
+            break
+        total = counts.sum()
+        centre = change = spread = 0.0
+        for k in range(K):
+            shift = first[k] / counts[k]
+            path[0, done + 1, k] = counts[k] / total
+            path[1, done + 1, k] = old_means[k] + shift
+            variance = second[k] / counts[k] - shift * shift + reg_covar
+            path[2, done + 1, k] = variance
+            centre += path[0, done + 1, k] * path[1, done + 1, k]
+            change = max(change, abs(path[0, done + 1, k] - old_weights[k]))
+            change = max(change, abs(shift) / np.sqrt(old_variances[k]))
+            change = max(change, abs(variance - old_variances[k]) / old_variances[k])
+        lowest, fewest = np.inf, np.inf
+        for k in range(K):
+            deviation = path[1, done + 1, k] - centre
+            spread += path[0, done + 1, k] * (path[2, done + 1, k] + deviation * deviation)
+            lowest, fewest = min(lowest, path[2, done + 1, k]), min(fewest, counts[k])
+        if not (np.isfinite(trace[done]) and fewest > 0 and lowest > COLLAPSE * spread):
+            break
+        changes[done] = change
+        done += 1
+    n = done + 1
+    return path[0, :n], path[1, :n], path[2, :n], trace[:n], changes[:done]
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _cholesky(matrix: Floats, out: Floats, k: int) -> bool:
+    """Set ``out[k]`` to the lower Cholesky factor; return whether there is one."""
+    D = len(matrix)
+    for d in range(D):
+        for e in range(d + 1):
+            value = matrix[d, e]
+            for f in range(e):
+                value -= out[k, d, f] * out[k, e, f]
+            if e < d:
+                out[k, d, e], out[k, e, d] = value / out[k, e, e], 0.0
+            elif value > 0:
+                out[k, d, d] = np.sqrt(value)
+            else:
+                return False
+    return True
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _sound(covariances: Floats, weights: Floats, means: Floats, factors: Floats) -> bool:
+    """Return whether no covariance can have collapsed, and set their Cholesky factors.
+
+    Of a matrix with determinant d and trace t the smallest eigenvalue is at least
+    ``d ((D - 1) / t)^(D - 1)``, since the others' product is at most their mean's power.
+    """
+    K, D = means.shape
+    spread = np.zeros(D)
+    for d in range(D):
+        centre = 0.0
+        for k in range(K):
+            centre += weights[k] * means[k, d]
+        for k in range(K):
+            spread[d] += weights[k] * (covariances[k, d, d] + (means[k, d] - centre) ** 2)
+    for k in range(K):
+        if not (weights[k] > 0 and _cholesky(covariances[k], factors, k)):
+            return False
+        bound, trace = 1.0, 0.0
+        for d in range(D):
+            bound *= factors[k, d, d] ** 2 / spread[d]
+            trace += covariances[k, d, d] / spread[d]
+        for _ in range(1, D):
+            bound *= (D - 1) / trace
+        if not bound > COLLAPSE:
+            return False
+    return True
+
+
+@_entry(_IN + _ITERATE)  # type: ignore[untyped-decorator]
+def climb(
+    x: Floats,
+    w: Floats,
+    weights: Floats,
+    means: Floats,
+    covariances: Floats,
+    reg_covar: float,
+    iterations: int,
+    tol: float,
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Iterate EM with full covariances, as `climb_1d` does in one dimension.
+
+    Returns
+    -------
+    weights : ndarray, shape (n + 1, K)
+    means : ndarray, shape (n + 1, K, D)
+    covariances : ndarray, shape (n + 1, K, D, D)
+    trace : ndarray, shape (n + 1,)
+    changes : ndarray, shape (n,)
+    """
+    K, D = means.shape
+    path_weights, path_means = np.empty((iterations + 1, K)), np.empty((iterations + 1, K, D))
+    path_covariances = np.empty((iterations + 1, K, D, D))
+    path_weights[0], path_means[0], path_covariances[0] = weights, means, covariances
+    trace, changes = np.empty(iterations + 1), np.empty(iterations)
+    factors = np.empty((K, D, D))
+    done = 0
+    sound = _sound(covariances, weights, means, factors)
+    while sound:
+        old, m, S = path_weights[done], path_means[done], path_covariances[done]
+        counts, first, second, trace[done] = moments(x, w, old, m, factors)
+        if done == iterations or (done > 0 and changes[done - 1] <= tol):
+            break
+        total, change = counts.sum(), 0.0
+        for k in range(K):
+            path_weights[done + 1, k] = counts[k] / total
+            change = max(change, abs(path_weights[done + 1, k] - old[k]))
+            for d in range(D):
+                shift = first[k, d] / counts[k]
+                path_means[done + 1, k, d] = m[k, d] + shift
+                change = max(change, abs(shift) / np.sqrt(S[k, d, d]))
+                for e in range(D):
+                    value = second[k, d, e] / counts[k] - shift * (first[k, e] / counts[k])
+                    value += reg_covar if d == e else 0.0
+                    path_covariances[done + 1, k, d, e] = value
+                    units = np.sqrt(S[k, d, d] * S[k, e, e])
+                    change = max(change, abs(value - S[k, d, e]) / units)
+        sound = np.isfinite(trace[done]) and _sound(
+            path_covariances[done + 1], path_weights[done + 1], path_means[done + 1], factors
+        )
+        if sound:
+            changes[done] = change
+            done += 1
+    n = done + 1 if sound or done else 0
+    return path_weights[:n], path_means[:n], path_covariances[:n], trace[:n], changes[:done]

@@ -1,0 +1,233 @@
+"""The compiled E-steps: equal to the readable ones, wherever they are used and wherever they give
+way to them."""
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models import categorical_hmm as hmm
+from models import em, hmm_kernels, kernels, load, mixture_kernels
+from models import gaussian_mixture_1d as gm1
+from models import gaussian_mixture_2d as gm2
+
+MODELS = [load(m.NAME) for m in (gm1, gm2, hmm)]
+
+# Relative to the largest of its kind, as sums of so many numbers of that size can be trusted:
+# each of N additions of the readable E-step may err by 1.1e-16 of the sum, mostly to both sides.
+SAME = 1e-12
+
+
+def apart(one, other):
+    return max(
+        np.abs(a - b).max() / max(np.abs(b).max(), 1e-300)
+        for a, b in zip(one.arrays().values(), other.arrays().values())
+    )
+
+
+def mixture_1d(rng, K, N):
+    p = gm1.Parameters(rng.dirichlet(np.ones(K)), rng.normal(0, 3, K), rng.gamma(2, 1, K) + 0.1)
+    return p, gm1.sample(p, N, rng)
+
+
+def mixture(rng, K, N, D):
+    roots = rng.normal(size=(K, D, D)) + 2 * np.eye(D)
+    p = gm2.Parameters(
+        rng.dirichlet(np.ones(K)), rng.normal(0, 3, (K, D)), roots @ roots.mT + 0.1 * np.eye(D)
+    )
+    return p, gm2.sample(p, N, rng)
+
+
+def chain(rng, K, V, lengths):
+    p = hmm.Parameters(
+        rng.dirichlet(np.ones(K)), rng.dirichlet(np.ones(K), K), rng.dirichlet(np.ones(V), K)
+    )
+    return p, tuple(rng.integers(V, size=T) for T in lengths)
+
+
+@pytest.mark.parametrize(("function", "reference"), [("_exp", mpmath.exp), ("_log", mpmath.log)])
+def test_exp_and_log_err_by_less_than_two_units_in_the_last_place(function, reference):
+    rng = np.random.default_rng(0)
+    if function == "_exp":
+        values = np.concatenate(
+            [-rng.exponential(5, 500), -rng.uniform(0, 700, 500), [0.0, -1e-300]]
+        )
+    else:
+        values = np.concatenate(
+            [rng.uniform(1, 64, 500), np.exp(rng.uniform(-700, 700, 500)), [1.0]]
+        )
+    for value in values:
+        exact = float(reference(mpmath.mpf(float(value))))
+        assert abs(getattr(mixture_kernels, function)(value) - exact) <= 2 * np.spacing(abs(exact))
+
+
+def test_exp_of_what_is_too_small_is_zero():
+    for value in (-708.1, -1e9, -np.inf):
+        assert mixture_kernels._exp(value) == 0
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    K=st.integers(1, 9),
+    N=st.sampled_from([1, 2, 511, 512, 513, 1500]),
+    weighted=st.booleans(),
+)
+def test_kernel_of_the_1d_mixture_equals_the_readable_e_step(seed, K, N, weighted):
+    rng = np.random.default_rng(seed)
+    p, x = mixture_1d(rng, K, N)
+    w = rng.integers(0, 3, N).astype(float) if weighted else None
+    statistics, value = gm1.e_step(p, x, w)
+    quick, quick_value = kernels.e_step(MODELS[0])(p, x, w)
+    assert apart(quick, statistics) < SAME
+    assert quick_value == pytest.approx(value, rel=SAME, abs=SAME)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    K=st.integers(1, 5),
+    D=st.integers(1, 8),
+    N=st.sampled_from([1, 2, 511, 512, 513, 1500]),
+    weighted=st.booleans(),
+)
+def test_kernel_of_the_mixture_equals_the_readable_e_step(seed, K, D, N, weighted):
+    rng = np.random.default_rng(seed)
+    p, x = mixture(rng, K, N, D)
+    w = rng.integers(0, 3, N).astype(float) if weighted else None
+    statistics, value = gm2.e_step(p, x, w)
+    quick, quick_value = kernels.e_step(MODELS[1])(p, x, w)
+    assert apart(quick, statistics) < SAME
+    assert quick_value == pytest.approx(value, rel=SAME, abs=SAME)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    K=st.integers(1, 9),
+    V=st.integers(1, 40),
+    lengths=st.lists(st.sampled_from([1, 2, 3, 4, 16, 17, 33, 100, 257]), min_size=1, max_size=5),
+    masked=st.booleans(),
+)
+def test_kernel_of_the_hmm_equals_the_readable_e_step(seed, K, V, lengths, masked):
+    rng = np.random.default_rng(seed)
+    p, x = chain(rng, K, V, lengths)
+    if masked:
+        x = tuple(np.where(rng.random(len(s)) < 0.3, -1, s) for s in x)
+    w = rng.integers(0, 3, len(x)).astype(float)
+    statistics, value = hmm.e_step(p, x, w)
+    quick, quick_value = kernels.e_step(MODELS[2])(p, x, w)
+    assert apart(quick, statistics) < SAME
+    assert quick_value == pytest.approx(value, rel=SAME, abs=SAME)
+
+
+def test_parts_add_up_in_the_same_order_on_any_number_of_threads(monkeypatch):
+    rng = np.random.default_rng(1)
+    cases = [
+        (MODELS[0], *mixture_1d(rng, 3, 400_000)),
+        (MODELS[1], *mixture(rng, 3, 100_000, 2)),
+        (MODELS[2], *chain(rng, 2, 3, [20] * 8_000)),
+    ]
+    for model, p, x in cases:
+        expectation = kernels.Expectation(model, x)
+        statistics, value = expectation(p)
+        assert len(expectation._parts) > 2
+        reference, exact = model.e_step(p, x)
+        assert apart(statistics, reference) < SAME
+        assert value == pytest.approx(exact, rel=SAME)
+        monkeypatch.setattr(kernels.numba, "get_num_threads", lambda: 1)
+        again, same = kernels.Expectation(model, x)(p)
+        monkeypatch.undo()
+        assert again == statistics
+        assert same == value
+
+
+def test_numbers_that_would_underflow_between_two_rescalings_are_taken_again():
+    # Each symbol has a probability of about 1e-20 in both states: 1e-320 in sixteen steps.
+    rare = np.array([[1e-20, 1 - 1e-20], [3e-20, 1 - 3e-20]])
+    p = hmm.Parameters([0.4, 0.6], [[0.7, 0.3], [0.2, 0.8]], rare)
+    x = (np.zeros(200, np.int64),)
+    states = hmm_kernels.states_of(2)
+    arguments = (*p.arrays().values(), x[0], np.array([0, 200]), np.ones(1))
+    assert np.isnan(hmm_kernels._quick_counts(states, *arguments)[3])
+    statistics, value = kernels.e_step(MODELS[2])(p, x)
+    reference, exact = hmm.e_step(p, x)
+    assert apart(statistics, reference) < SAME
+    assert value == pytest.approx(exact, rel=SAME)
+
+
+def test_forward_and_backward_that_hardly_overlap_are_taken_again():
+    # The path must leave state 0, which the forward vector favours, against odds of 1e-300.
+    p = hmm.Parameters(
+        [1 - 1e-12, 1e-12], [[1 - 1e-300, 1e-300], [0.0, 1.0]], [[1.0, 0.0], [0.5, 0.5]]
+    )
+    x = (np.array([0] * 30 + [1]),)
+    statistics, value = kernels.e_step(MODELS[2])(p, x)
+    reference, exact = hmm.e_step(p, x)
+    assert apart(statistics, reference) < SAME
+    assert value == pytest.approx(exact, rel=SAME)
+
+
+def test_what_is_impossible_is_said_as_the_readable_e_step_says_it():
+    p = hmm.Parameters([1.0, 0.0], [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    with pytest.raises(ValueError, match="symbol 1 at step 3 has probability zero"):
+        kernels.e_step(MODELS[2])(p, (np.array([0, 0, 0, 1]),))
+
+
+@pytest.mark.parametrize("reg_covar", [0.0, 1e-3])
+@pytest.mark.parametrize("which", range(3))
+def test_a_stretch_of_iterations_equals_single_ones(which, reg_covar):
+    rng = np.random.default_rng(2)
+    p, x = [
+        mixture_1d(rng, 3, 400),
+        mixture(rng, 3, 400, 3),
+        chain(rng, 3, 4, [100, 1, 40]),
+    ][which]
+    options = {} if which == 2 else {"reg_covar": reg_covar}
+    model = MODELS[which]
+    stretch = kernels.Expectation(model, x).climb(p, options, 25, -1.0)
+    assert len(stretch.changes) == 25
+    for n in range(25):
+        statistics, value = model.e_step(p, x)
+        new = model.m_step(statistics, **options)
+        assert stretch.trace[n] == pytest.approx(value, rel=1e-12)
+        assert stretch.changes[n] == pytest.approx(model.change(p, new), rel=1e-6, abs=1e-13)
+        p = new
+        # Iteration 25 may have amplified a difference of the last digit: EM contracts, mostly.
+        assert apart(type(p)(*(a[n + 1] for a in stretch.path)), p) < 1e-11
+
+
+def test_a_stretch_ends_where_a_component_may_collapse():
+    x = np.array([0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0])
+    start = gm1.Parameters([0.5, 0.5], [0.0, 2.0], [0.01, 1.0])
+    fit = em.fit(MODELS[0], start, x)
+    assert fit.status == "degenerate"
+    assert "component 0 collapsed onto a point" in fit.message
+    assert len(fit.trace) == fit.iterations + 1
+    plane = em.fit(
+        MODELS[1],
+        gm2.Parameters(start.weights, start.means[:, None], start.variances[:, None, None]),
+        x[:, None],
+    )
+    assert plane.status == "degenerate"
+    assert plane.iterations == fit.iterations
+
+
+def test_a_fit_in_stretches_is_the_fit_step_by_step():
+    rng = np.random.default_rng(3)
+    _, x = mixture_1d(rng, 2, 500)
+    start = gm1.start(x, {"n_components": 2}, rng)
+    by_stretch = em.fit(MODELS[0], start, x, tol=1e-8)
+    by_step = em.fit(MODELS[0], start, x, tol=1e-8, update=lambda _, new: new)
+    assert by_stretch.status == by_step.status == "converged"
+    assert by_stretch.iterations == by_step.iterations
+    assert by_stretch.message == by_step.message
+    np.testing.assert_allclose(by_stretch.trace, by_step.trace, rtol=1e-13)
+    assert by_stretch.path.weights.shape == (by_stretch.iterations + 1, 2)
+    assert apart(by_stretch.path, by_step.path) < 1e-11
+    watched = em.fit(
+        MODELS[0], start, x, watch=lambda n, *_: ("converged", "enough") if n == 7 else None
+    )
+    assert (watched.iterations, watched.message, len(watched.trace)) == (7, "enough", 8)
+    assert apart(watched.parameters, by_step.path.draw(7)) < 1e-12
