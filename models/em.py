@@ -192,9 +192,14 @@ class _Trail:
     ----------
     start : Parameters
     keep_path : bool
-        Whether to keep the parameters, or the last two only.
+        Whether to keep all parameters, or only the last.
     judge : callable
         ``(iteration, objective, gain, change) -> Ending``.
+
+    Attributes
+    ----------
+    last, before : Parameters
+        The last; and, after `add`, those before.
     """
 
     def __init__(self, start: Parameters, keep_path: bool, judge: Judge) -> None:
@@ -233,9 +238,8 @@ class _Trail:
             self.ended = self._judge(self.iterations + n, values[n], gain, change)
             if self.ended is not None:
                 break
-        record = type(self.last)
         self.iterations += n
-        self.before, self.last = (record(*(a[i] for a in stretch.path)) for i in (n - 1, n))
+        self.last = type(self.last)(*(array[n] for array in stretch.path))
         self.trace += values[1 : n + 1]
         self.objective += values[1 : n + 1]
         if self._keep_path:

@@ -70,7 +70,7 @@ class _Mixture1D:
     def expect(self, parameters: Any, part: Any) -> Any:
         return mixture_kernels.moments_1d(*part, *parameters.arrays().values())
 
-    def statistics(self, parameters: Any, sums: Sequence[Any]) -> Statistics:
+    def statistics(self, parameters: Any, sums: Sequence[Any]) -> Any:
         counts, first, second = sums
         if self.missing:
             counts = counts + self.missing * parameters.weights
@@ -82,6 +82,43 @@ class _Mixture1D:
             return None
         fields = parameters.arrays().values()
         return mixture_kernels.climb_1d(*self.whole, *fields, reg_covar, iterations, tol)
+
+
+class _Column(_Mixture1D):
+    """Data of the mixture in any dimension if that is one: the same numbers in longer shapes."""
+
+    def __init__(self, x: Floats, weights: Floats | None) -> None:
+        super().__init__(x[:, 0], weights)
+
+    def _short(self, parameters: Any) -> gaussian_mixture_1d.Parameters:
+        return gaussian_mixture_1d.Parameters(
+            parameters.weights, parameters.means[:, 0], parameters.covariances[:, 0, 0]
+        )
+
+    def expect(self, parameters: Any, part: Any) -> Any:
+        return super().expect(self._short(parameters), part)
+
+    def statistics(self, parameters: Any, sums: Sequence[Any]) -> Any:
+        s = super().statistics(self._short(parameters), sums)
+        return gaussian_mixture_2d.Statistics(
+            s.counts, s.first[:, None], s.second[:, None, None], parameters.means
+        )
+
+    def climb(
+        self,
+        parameters: Any,
+        iterations: int,
+        tol: float,
+        reg_covar: float = 0.0,
+        covariance_type: str = "full",
+    ) -> Any:
+        if covariance_type == "tied":
+            return None
+        climbed = super().climb(self._short(parameters), iterations, tol, reg_covar)
+        if climbed is None:
+            return None
+        weights, means, variances, trace, changes = climbed
+        return weights, means[..., None], variances[..., None, None], trace, changes
 
 
 class _Mixture:
@@ -157,6 +194,8 @@ def _prepared(model: Model, data: Any, weights: Floats | None) -> Any:
     """Return the data as the model's kernels take them, or None if they do not."""
     if model.NAME == gaussian_mixture_1d.NAME:
         return _Mixture1D(data, weights)
+    if model.NAME == gaussian_mixture_2d.NAME and data.shape[1] == 1:
+        return _Column(data, weights)
     if model.NAME == gaussian_mixture_2d.NAME and not np.isnan(data).any():
         return _Mixture(data, weights)
     if model.NAME == categorical_hmm.NAME:

@@ -199,7 +199,10 @@ def moments_1d(
     """
     N, K = len(x), len(means)
     size = min(ROWS, N)
-    scale, halves = np.log(weights) - 0.5 * np.log(2 * np.pi * variances), -0.5 / variances
+    scale, halves = np.empty(K), np.empty(K)
+    for k in range(K):
+        scale[k] = np.log(weights[k]) - 0.5 * np.log(2 * np.pi * variances[k])
+        halves[k] = -0.5 / variances[k]
     joint, row, totals = np.empty((K, size)), np.ones((3, size)), np.zeros((2, 3 * K + 1))
     for begin in range(0, N, size):
         n = min(size, N - begin)
@@ -214,7 +217,7 @@ def moments_1d(
             _add(totals, K + k, first)
             _add(totals, 2 * K + k, second)
     sums = totals[0] + totals[1]
-    return sums[:K].copy(), sums[K : 2 * K].copy(), sums[2 * K : 3 * K].copy(), sums[3 * K]
+    return sums[:K], sums[K : 2 * K], sums[2 * K : 3 * K], sums[3 * K]
 
 
 @_fused  # type: ignore[untyped-decorator]

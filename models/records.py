@@ -164,6 +164,8 @@ def finite_floats(data: Any, name: str, *, missing: bool = False) -> Floats:
         array = np.asarray(data, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be numbers: {error}") from None
+    if np.isfinite(array).all():
+        return array
     for index in np.argwhere(np.isinf(array) if missing else ~np.isfinite(array)):
         place = tuple(int(i) for i in index)
         mend = "; missing=True takes NaN for a value not observed" if np.isnan(array[place]) else ""
