@@ -38,6 +38,9 @@ from models.records import Floats, Integers
 EVERY = 16
 """Steps from one rescaling to the next."""
 
+AHEAD, BEHIND, BOTH = 1, 2, 3
+"""Which of the two chains of products to go along."""
+
 LOWEST = 1e-250
 """A sum below this may have lost digits to the smallest number that a double can hold."""
 
@@ -115,7 +118,73 @@ def _add_outer(
 
 
 @_fast  # type: ignore[untyped-decorator]
-def _add_sequence(
+def _begin(
+    startprob: Floats, emissionprob: Floats, x: int, kept: Floats, T: int, behind: Floats
+) -> None:
+    """Set the first forward vector, ``p(z_1, x_1)``, and the last backward one."""
+    for i in range(len(startprob)):
+        kept[T - 1, i] = behind[0, i] = 1.0
+    for i in range(len(startprob)):
+        kept[0, i] = startprob[i] * (emissionprob[i, x] if x >= 0 else 1.0)
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _from_the_ends(
+    states: Any, M: Floats, transposed: Floats, symbols: Integers, kept: Floats, chains: int
+) -> tuple[float, float]:
+    """Set the forward vectors of the first half of a sequence, the backward ones of the second.
+
+    Parameters
+    ----------
+    states : tuple or ndarray, of length K
+    M, transposed : ndarray, shape (V + 1, K, K)
+    symbols : ndarray, shape (T,)
+    kept : ndarray, shape (>= T, K)
+        As `_begin` leaves it.
+    chains : int
+        `AHEAD`, `BEHIND` or `BOTH`.
+
+    Returns
+    -------
+    log_likelihood : float
+        What the rescalings account for.
+    lowest : float
+        The smallest sum that was divided by.
+    """
+    T = len(symbols)
+    middle = (T + 1) // 2
+    log_likelihood, lowest = 0.0, 1.0
+    for s in range(1, middle):
+        t = T - 1 - s
+        if chains & AHEAD:
+            _times(states, transposed, symbols[s], kept, s - 1, kept, s)
+            if s % EVERY == 0:
+                total = _rescale(states, kept, s)
+                lowest = min(lowest, total)
+                log_likelihood += np.log(total)
+        if chains & BEHIND and t >= middle:
+            _times(states, M, symbols[t + 1], kept, t + 1, kept, t)
+            if s % EVERY == 0:
+                total = _rescale(states, kept, t)
+                lowest = min(lowest, total)
+                log_likelihood += np.log(total)
+    return log_likelihood, lowest
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _meet(
+    states: Any, M: Floats, symbols: Integers, kept: Floats, ahead: Floats, behind: Floats
+) -> None:
+    """Take both chains over the middle: from here on they live in two rows each, by turns."""
+    middle = (len(symbols) + 1) // 2
+    for i in range(len(states)):
+        ahead[(middle - 1) % 2, i] = kept[middle - 1, i]
+        behind[middle % 2, i] = kept[middle, i]
+    _times(states, M, symbols[middle], behind, middle % 2, behind, (middle - 1) % 2)
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _to_the_ends(
     states: Any,
     M: Floats,
     transposed: Floats,
@@ -126,19 +195,18 @@ def _add_sequence(
     behind: Floats,
     pairs_ahead: Floats,
     pairs_behind: Floats,
+    chains: int,
 ) -> tuple[float, float]:
-    """Add a sequence's expected pairs of states, short of the factor M, to the last two arrays.
+    """Add the expected pairs of states, short of the factor M, to the last two arrays.
 
     Parameters
     ----------
-    M, transposed : ndarray, shape (V + 1, K, K)
-    symbols : ndarray, shape (T,)
-        At least two.
+    states, M, transposed, symbols, kept, chains
+        As `_from_the_ends` takes and leaves them.
     weight : float
-    kept : ndarray, shape (>= T, K)
-        Scratch; its first row holds ``p(z_1, x_1)``.
     ahead, behind : ndarray, shape (2, K)
-        Scratch; on return ``behind[0]`` is the backward vector of the first step, to a factor.
+        As `_meet` leaves them. On return ``behind[0]`` is the backward vector of the first step,
+        up to a factor.
     pairs_ahead, pairs_behind : ndarray, shape (V + 1, K, K)
         By the symbol of the second of the two steps. Two arrays, one for each chain, so that
         neither waits for the other.
@@ -146,45 +214,26 @@ def _add_sequence(
     Returns
     -------
     log_likelihood : float
+        What is still missing in it.
     lowest : float
         The smallest sum that was divided by.
     """
-    T, K = len(symbols), len(states)
+    T = len(symbols)
     middle = (T + 1) // 2
     log_likelihood, lowest = 0.0, 1.0
-    kept[T - 1] = 1.0
-    for s in range(1, middle):
-        t = T - 1 - s
-        _times(states, transposed, symbols[s], kept, s - 1, kept, s)
-        if t >= middle:
-            _times(states, M, symbols[t + 1], kept, t + 1, kept, t)
-        if s % EVERY == 0:
-            total = _rescale(states, kept, s)
-            lowest = min(lowest, total)
-            log_likelihood += np.log(total)
-            if t >= middle:
-                total = _rescale(states, kept, t)
-                lowest = min(lowest, total)
-                log_likelihood += np.log(total)
-
-    for i in range(K):
-        ahead[(middle - 1) % 2, i] = kept[middle - 1, i]
-        behind[middle % 2, i] = kept[middle, i]
-    _times(states, M, symbols[middle], behind, middle % 2, behind, (middle - 1) % 2)
     for s in range(middle, T):
-        # The pair (s - 1, s), from the forward chain and the backward vectors that were kept.
-        x, old, new = symbols[s], (s - 1) % 2, s % 2
-        _times(states, transposed, x, ahead, old, ahead, new)
-        evidence = _dot(states, ahead, new, kept, s)
-        if s == middle:
-            log_likelihood += np.log(evidence)
-        lowest = min(lowest, evidence)
-        _add_outer(states, pairs_ahead, x, ahead, old, kept, s, weight / evidence)
-        if s % EVERY == 0:
-            lowest = min(lowest, _rescale(states, ahead, new))
-        # The pair (t - 1, t), from the backward chain and the forward vectors that were kept.
         t = 2 * middle - 1 - s
-        if t > 0:
+        if chains & AHEAD:  # the pair (s - 1, s), with the backward vectors that were kept
+            x, old, new = symbols[s], (s - 1) % 2, s % 2
+            _times(states, transposed, x, ahead, old, ahead, new)
+            evidence = _dot(states, ahead, new, kept, s)
+            if s == middle:
+                log_likelihood += np.log(evidence)
+            lowest = min(lowest, evidence)
+            _add_outer(states, pairs_ahead, x, ahead, old, kept, s, weight / evidence)
+            if s % EVERY == 0:
+                lowest = min(lowest, _rescale(states, ahead, new))
+        if chains & BEHIND and t > 0:  # the pair (t - 1, t), with the forward ones
             x, old, new = symbols[t], t % 2, (t - 1) % 2
             _times(states, M, x, behind, old, behind, new)
             evidence = _dot(states, kept, t - 1, behind, new)
@@ -193,6 +242,36 @@ def _add_sequence(
             if s % EVERY == 0:
                 lowest = min(lowest, _rescale(states, behind, new))
     return log_likelihood, lowest
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _add_first(x: int, weight: float, kept: Floats, behind: Floats, first: Floats) -> float:
+    """Add the states' probabilities at the first step to ``first[x]``; return ``p(x)`` to scale."""
+    evidence = 0.0
+    for i in range(kept.shape[1]):
+        evidence += kept[0, i] * behind[0, i]
+    for i in range(kept.shape[1]):
+        first[x, i] += weight * kept[0, i] * behind[0, i] / evidence
+    return evidence
+
+
+@_fast  # type: ignore[untyped-decorator]
+def _gathered(
+    M: Floats, pairs_ahead: Floats, pairs_behind: Floats, first: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the expected counts of starts, transitions and emissions."""
+    V, K = len(M) - 1, M.shape[1]
+    transitions, emissions = np.zeros((K, K)), np.zeros((K, V))
+    for x in range(V + 1):
+        for j in range(K):
+            shown = first[x, j]
+            for i in range(K):
+                pair = (pairs_ahead[x, i, j] + pairs_behind[x, i, j]) * M[x, i, j]
+                transitions[i, j] += pair
+                shown += pair
+            if x < V:
+                emissions[j, x] = shown
+    return first.sum(axis=0), transitions, emissions
 
 
 @_fast  # type: ignore[untyped-decorator]
@@ -218,39 +297,24 @@ def _quick_counts(
     for n in range(len(weights)):
         if weights[n] == 0.0:
             continue
-        begin, end = offsets[n], offsets[n + 1]
-        x = symbols[begin]
-        for i in range(K):
-            kept[0, i] = startprob[i] * (emissionprob[i, x] if x >= 0 else 1.0)
-            behind[0, i] = 1.0
+        own = symbols[offsets[n] : offsets[n + 1]]
+        _begin(startprob, emissionprob, own[0], kept, len(own), behind)
         value, lowest = 0.0, 1.0
-        if end - begin > 1:
-            value, lowest = _add_sequence(
-                states, M, transposed, symbols[begin:end], weights[n], kept, ahead, behind,
-                pairs_ahead, pairs_behind,
+        if len(own) > 1:
+            value, lowest = _from_the_ends(states, M, transposed, own, kept, BOTH)
+            _meet(states, M, own, kept, ahead, behind)
+            rest, low = _to_the_ends(
+                states, M, transposed, own, weights[n], kept, ahead, behind,
+                pairs_ahead, pairs_behind, BOTH,
             )  # fmt: skip
-        evidence = 0.0
-        for i in range(K):
-            kept[0, i] = startprob[i] * (emissionprob[i, x] if x >= 0 else 1.0)
-            evidence += kept[0, i] * behind[0, i]
+            value, lowest = value + rest, min(lowest, low)
+        evidence = _add_first(own[0], weights[n], kept, behind, first)
         if not min(lowest, evidence) > LOWEST:
             log_likelihood = np.nan
             break
-        for i in range(K):
-            first[x, i] += weights[n] * kept[0, i] * behind[0, i] / evidence
-        log_likelihood += weights[n] * (value if end - begin > 1 else np.log(evidence))
-
-    transitions, emissions = np.zeros((K, K)), np.zeros((K, V))
-    for x in range(V + 1):
-        for j in range(K):
-            shown_in_j = first[x, j]
-            for i in range(K):
-                pair = (pairs_ahead[x, i, j] + pairs_behind[x, i, j]) * M[x, i, j]
-                transitions[i, j] += pair
-                shown_in_j += pair
-            if x < V:
-                emissions[j, x] = shown_in_j
-    return first.sum(axis=0), transitions, emissions, log_likelihood
+        log_likelihood += weights[n] * (value if len(own) > 1 else np.log(evidence))
+    starts, transitions, emissions = _gathered(M, pairs_ahead, pairs_behind, first)
+    return starts, transitions, emissions, log_likelihood
 
 
 @_exact  # type: ignore[untyped-decorator]
