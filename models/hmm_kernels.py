@@ -26,6 +26,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -552,6 +553,56 @@ def viterbi(
     for t in range(T - 1, 0, -1):
         path[t - 1] = origin[t, path[t]]
     return path
+
+
+def long_counts(
+    run: Callable[..., Iterable[Any]],
+    startprob: Floats,
+    transmat: Floats,
+    emissionprob: Floats,
+    symbols: Integers,
+    weight: float,
+) -> tuple[Floats, Floats, Floats, float]:
+    """Return what `counts` does of one long sequence, its two chains side by side.
+
+    Parameters
+    ----------
+    run : callable
+        The `map` of an executor, whose threads do the two chains.
+    startprob, transmat, emissionprob, symbols
+        As for `counts`; at least two symbols.
+    weight : float
+    """
+    K, V = emissionprob.shape
+    states, T = states_of(K), len(symbols)
+    M, transposed = _products(transmat, emissionprob)
+    kept, ahead, behind = np.empty((T, K)), np.empty((2, K)), np.empty((2, K))
+    pairs, first = np.zeros((2, V + 1, K, K)), np.zeros((V + 1, K))
+    _begin(startprob, emissionprob, symbols[0], kept, T, behind)
+
+    def from_the_end(chain: int) -> tuple[float, float]:
+        half: tuple[float, float]
+        half = _from_the_ends(states, M, transposed, symbols, kept, chain)
+        return half
+
+    def to_the_end(chain: int) -> tuple[float, float]:
+        half: tuple[float, float]
+        half = _to_the_ends(
+            states, M, transposed, symbols, weight, kept, ahead, behind, *pairs, chain
+        )
+        return half
+
+    halves = list(run(from_the_end, (AHEAD, BEHIND)))
+    _meet(states, M, symbols, kept, ahead, behind)
+    halves += run(to_the_end, (AHEAD, BEHIND))
+    evidence = _add_first(symbols[0], weight, kept, behind, first)
+    if not min(evidence, *(lowest for _, lowest in halves)) > LOWEST:
+        offsets, weights = np.array([0, T]), np.array([weight])
+        again: tuple[Floats, Floats, Floats, float]
+        again = counts(states, startprob, transmat, emissionprob, symbols, offsets, weights)
+        return again
+    starts, transitions, emissions = _gathered(M, *pairs, first)
+    return starts, transitions, emissions, weight * sum(value for value, _ in halves)
 
 
 def states_of(K: int) -> Any:

@@ -10,7 +10,7 @@ digits on any number of cores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -172,17 +172,27 @@ class _Sequences:
         ]
 
     def expect(self, parameters: Any, part: Any) -> Any:
-        states = hmm_kernels.states_of(parameters.n_components)
-        return hmm_kernels.counts(states, *parameters.arrays().values(), *part)
+        fields, (symbols, _, w) = parameters.arrays().values(), part
+        if len(w) == 1 and w[0] and len(symbols) * parameters.n_components**2 > WORK:
+            return hmm_kernels.long_counts(_in_two_threads, *fields, symbols, w[0])
+        return hmm_kernels.counts(hmm_kernels.states_of(parameters.n_components), *fields, *part)
 
     def statistics(self, parameters: Any, sums: Sequence[Any]) -> Statistics:  # noqa: ARG002
         starts, transitions, emissions = sums
         return categorical_hmm.Statistics(starts, transitions, emissions)
 
     def climb(self, parameters: Any, iterations: int, tol: float) -> Any:
+        symbols, _, w = self.whole
+        if len(w) == 1 and len(symbols) * parameters.n_components**2 > WORK:
+            return None  # two threads are quicker
         states = hmm_kernels.states_of(parameters.n_components)
         fields = parameters.arrays().values()
         return hmm_kernels.climb(states, *fields, *self.whole, iterations, tol)
+
+
+def _in_two_threads(function: Callable[[int], Any], arguments: Iterable[int]) -> list[Any]:
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(function, arguments))
 
 
 def _rows(x: Floats, w: Floats, size: int) -> list[Any]:

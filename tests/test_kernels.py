@@ -143,6 +143,24 @@ def test_parts_add_up_in_the_same_order_on_any_number_of_threads(monkeypatch):
         assert same == value
 
 
+@pytest.mark.parametrize("T", [600_000, 600_001])
+def test_a_long_sequence_goes_in_two_threads(T):
+    p, x = chain(np.random.default_rng(4), 2, 3, [T])
+    w = np.array([1.5])
+    one = hmm_kernels.counts(
+        hmm_kernels.states_of(2), *p.arrays().values(), x[0], np.array([0, T]), w
+    )
+    statistics, value = kernels.e_step(MODELS[2])(p, x, w)
+    assert apart(statistics, hmm.Statistics(*one[:3])) < 1e-14
+    assert value == pytest.approx(one[3], rel=1e-14)
+    rare = hmm.Parameters(p.startprob, p.transmat, [[1e-30, 1 - 1e-30], [2e-30, 1 - 2e-30]])
+    zeros = (np.zeros(T, np.int64),)
+    assert kernels.e_step(MODELS[2])(rare, zeros)[1] == pytest.approx(
+        -69 * T,
+        abs=0.5 * T,  # log(1e-30) = -69.1 a step, log(2e-30) = -68.4
+    )
+
+
 def test_numbers_that_would_underflow_between_two_rescalings_are_taken_again():
     # Each symbol has a probability of about 1e-20 in both states: 1e-320 in sixteen steps.
     rare = np.array([[1e-20, 1 - 1e-20], [3e-20, 1 - 3e-20]])
