@@ -1051,7 +1051,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
             values = np.asarray(getattr(self, name), dtype=np.float64)
             if values.shape != shapes[letter]:
                 raise ValueError(f"{name} has shape {values.shape}; expected {shapes[letter]}")
-            if np.any(values < 0) or not np.allclose(values.sum(axis=-1), 1):
+            if values.min() < 0 or not np.abs(values.sum(axis=-1) - 1).max() <= 1e-5:
                 raise ValueError(
                     f"{name} must have no negative entry and rows that sum to 1, but the sums are "
                     f"{values.sum(axis=-1)} and the smallest entry is {values.min():g}"
@@ -1106,13 +1106,15 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def _prior(self, start: categorical_hmm.Parameters) -> categorical_hmm.Prior | None:
         """Return the Dirichlet priors; a structural zero of the start gets no mass."""
+        given = self.startprob_prior, self.transmat_prior, self.emissionprob_prior
+        if all(np.all(np.equal(prior, 1)) for prior in given):
+            return None
         s, t, e = start.arrays().values()
-        prior = categorical_hmm.Prior(
+        return categorical_hmm.Prior(
             np.where(s > 0, self.startprob_prior, 1),
             np.where(t > 0, self.transmat_prior, 1),
             np.broadcast_to(self.emissionprob_prior, e.shape),
         )
-        return prior if any(np.any(a != 1) for a in prior.arrays().values()) else None
 
     def _holds(self, start: categorical_hmm.Parameters) -> bool:
         """Return whether anything of the start is to be held fixed: a parameter, or a zero."""

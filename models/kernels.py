@@ -10,7 +10,7 @@ digits on any number of cores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -64,8 +64,8 @@ class _Mixture1D:
             x, w = x[~missing], w[~missing] if len(w) else w
         self.whole = np.ascontiguousarray(x), w
 
-    def parts(self, K: int) -> list[Any]:
-        return _rows(*self.whole, WORK // (4 * K))
+    def parts(self, parameters: Any) -> list[Any]:
+        return _rows(*self.whole, WORK // (4 * parameters.n_components))
 
     def expect(self, parameters: Any, part: Any) -> Any:
         return mixture_kernels.moments_1d(*part, *parameters.arrays().values())
@@ -77,11 +77,13 @@ class _Mixture1D:
             second = second + self.missing * parameters.weights * parameters.variances
         return gaussian_mixture_1d.Statistics(counts, first, second, parameters.means)
 
-    def climb(self, parameters: Any, iterations: int, tol: float, reg_covar: float = 0.0) -> Any:
+    def climb(
+        self, parameters: Any, part: Any, iterations: int, tol: float, reg_covar: float = 0.0
+    ) -> Any:
         if self.missing:
             return None
         fields = parameters.arrays().values()
-        return mixture_kernels.climb_1d(*self.whole, *fields, reg_covar, iterations, tol)
+        return mixture_kernels.climb_1d(*part, *fields, reg_covar, iterations, tol)
 
 
 class _Column(_Mixture1D):
@@ -107,6 +109,7 @@ class _Column(_Mixture1D):
     def climb(
         self,
         parameters: Any,
+        part: Any,
         iterations: int,
         tol: float,
         reg_covar: float = 0.0,
@@ -114,7 +117,7 @@ class _Column(_Mixture1D):
     ) -> Any:
         if covariance_type == "tied":
             return None
-        climbed = super().climb(self._short(parameters), iterations, tol, reg_covar)
+        climbed = super().climb(self._short(parameters), part, iterations, tol, reg_covar)
         if climbed is None:
             return None
         weights, means, variances, trace, changes = climbed
@@ -128,8 +131,9 @@ class _Mixture:
         w = np.empty(0) if weights is None else checked_weights(weights, len(x))
         self.whole = np.ascontiguousarray(x), w
 
-    def parts(self, K: int) -> list[Any]:
-        return _rows(*self.whole, WORK // (K * (self.whole[0].shape[1] + 1) ** 2))
+    def parts(self, parameters: Any) -> list[Any]:
+        K, D = parameters.means.shape
+        return _rows(*self.whole, WORK // (K * (D + 1) ** 2))
 
     def expect(self, parameters: Any, part: Any) -> Any:
         factors = gaussian_mixture_2d.cholesky(parameters.covariances)
@@ -142,6 +146,7 @@ class _Mixture:
     def climb(
         self,
         parameters: Any,
+        part: Any,
         iterations: int,
         tol: float,
         reg_covar: float = 0.0,
@@ -150,7 +155,7 @@ class _Mixture:
         if covariance_type != "full":
             return None
         fields = parameters.arrays().values()
-        return mixture_kernels.climb(*self.whole, *fields, reg_covar, iterations, tol)
+        return mixture_kernels.climb(*part, *fields, reg_covar, iterations, tol)
 
 
 class _Sequences:
@@ -161,38 +166,32 @@ class _Sequences:
         symbols = np.concatenate([np.empty(0, np.int64), *sequences])
         self.whole = symbols, offsets, checked_weights(weights, len(sequences), "sequence")
 
-    def parts(self, K: int) -> list[Any]:
+    def parts(self, parameters: Any) -> list[Any]:
         """Cut between sequences, wherever another part's share of the symbols is full."""
-        symbols, offsets, w = self.whole
+        (symbols, offsets, w), (K, V) = self.whole, parameters.emissionprob.shape
         shares = np.arange(0, offsets[-1], WORK // (8 * K * K) + 1)
         cuts = np.unique([*np.searchsorted(offsets, shares), len(w)])
         return [
-            (symbols[offsets[i] : offsets[j]], offsets[i : j + 1] - offsets[i], w[i:j])
+            (
+                hmm_kernels.read(
+                    symbols[offsets[i] : offsets[j]], offsets[i : j + 1] - offsets[i], K, V
+                ),
+                w[i:j],
+            )
             for i, j in pairwise(cuts)
         ]
 
     def expect(self, parameters: Any, part: Any) -> Any:
-        fields, (symbols, _, w) = parameters.arrays().values(), part
-        if len(w) == 1 and w[0] and len(symbols) * parameters.n_components**2 > WORK:
-            return hmm_kernels.long_counts(_in_two_threads, *fields, symbols, w[0])
-        return hmm_kernels.counts(hmm_kernels.states_of(parameters.n_components), *fields, *part)
+        states = hmm_kernels.states_of(parameters.n_components)
+        return hmm_kernels.counts(states, *parameters.arrays().values(), *part)
 
     def statistics(self, parameters: Any, sums: Sequence[Any]) -> Statistics:  # noqa: ARG002
         starts, transitions, emissions = sums
         return categorical_hmm.Statistics(starts, transitions, emissions)
 
-    def climb(self, parameters: Any, iterations: int, tol: float) -> Any:
-        symbols, _, w = self.whole
-        if len(w) == 1 and len(symbols) * parameters.n_components**2 > WORK:
-            return None  # two threads are quicker
+    def climb(self, parameters: Any, part: Any, iterations: int, tol: float) -> Any:
         states = hmm_kernels.states_of(parameters.n_components)
-        fields = parameters.arrays().values()
-        return hmm_kernels.climb(states, *fields, *self.whole, iterations, tol)
-
-
-def _in_two_threads(function: Callable[[int], Any], arguments: Iterable[int]) -> list[Any]:
-    with ThreadPoolExecutor(2) as threads:
-        return list(threads.map(function, arguments))
+        return hmm_kernels.climb(states, *parameters.arrays().values(), *part, iterations, tol)
 
 
 def _rows(x: Floats, w: Floats, size: int) -> list[Any]:
@@ -233,7 +232,7 @@ class Expectation:
 
     def _cut(self, parameters: Parameters) -> list[Any]:
         if self._parts is None:
-            self._parts = self._prepared.parts(parameters.n_components)
+            self._parts = self._prepared.parts(parameters)
             if len(self._parts) > 1:
                 self._threads = ThreadPoolExecutor(numba.get_num_threads())
         return self._parts
@@ -275,9 +274,9 @@ class Expectation:
             None if there is no kernel for that, or the data are so many that they are better
             taken in parts.
         """
-        if self._prepared is None or len(self._cut(parameters)) != 1:
+        if self._prepared is None or len(parts := self._cut(parameters)) != 1:
             return None
-        climbed = self._prepared.climb(parameters, iterations, tol, **options)
+        climbed = self._prepared.climb(parameters, parts[0], iterations, tol, **options)
         if climbed is None:
             return None
         *path, trace, changes = climbed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,11 +21,13 @@ class DegenerateError(ArithmeticError):
 class Record:
     """A frozen record whose fields are read-only float64 arrays."""
 
+    __match_args__: ClassVar[tuple[str, ...]]  # dataclass sets it: the fields, as declared
+
     def __post_init__(self) -> None:
-        for field in fields(self):
-            array = np.array(getattr(self, field.name), dtype=np.float64)
+        for name in self.__match_args__:
+            array = np.array(getattr(self, name), dtype=np.float64)
             array.flags.writeable = False
-            object.__setattr__(self, field.name, array)
+            object.__setattr__(self, name, array)
 
     @classmethod
     def of(cls, **arrays: ArrayLike) -> Self:
@@ -34,7 +36,7 @@ class Record:
 
     def arrays(self) -> dict[str, Floats]:
         """Return the fields by name, in the order they are declared."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in self.__match_args__}
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other record has the same type and the same arrays, bit for bit."""

@@ -143,22 +143,42 @@ def test_parts_add_up_in_the_same_order_on_any_number_of_threads(monkeypatch):
         assert same == value
 
 
-@pytest.mark.parametrize("T", [600_000, 600_001])
-def test_a_long_sequence_goes_in_two_threads(T):
-    p, x = chain(np.random.default_rng(4), 2, 3, [T])
-    w = np.array([1.5])
-    one = hmm_kernels.counts(
-        hmm_kernels.states_of(2), *p.arrays().values(), x[0], np.array([0, T]), w
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("length", range(1, 7))
+def test_words_of_any_length_give_the_counts_of_their_letters(length, masked):
+    rng = np.random.default_rng(length)
+    p, x = chain(rng, 2, 2, [1, 2, length, length + 1, length + 2, 301])
+    if masked:
+        x = tuple(np.where(rng.random(len(s)) < 0.3, -1, s) for s in x)
+    symbols, offsets = np.concatenate(x), np.cumsum([0, *map(len, x)])
+    letters = 3 if masked else 2
+    text = hmm_kernels.Text(
+        symbols, offsets, *hmm_kernels._read(symbols, offsets, 2, letters, length), letters, length
     )
-    statistics, value = kernels.e_step(MODELS[2])(p, x, w)
-    assert apart(statistics, hmm.Statistics(*one[:3])) < 1e-14
-    assert value == pytest.approx(one[3], rel=1e-14)
-    rare = hmm.Parameters(p.startprob, p.transmat, [[1e-30, 1 - 1e-30], [2e-30, 1 - 2e-30]])
-    zeros = (np.zeros(T, np.int64),)
-    assert kernels.e_step(MODELS[2])(rare, zeros)[1] == pytest.approx(
-        -69 * T,
-        abs=0.5 * T,  # log(1e-30) = -69.1 a step, log(2e-30) = -68.4
-    )
+    w = np.array([1.0, 2.0, 0.5, 3.0, 0.0, 1.0])
+    *counts, value = hmm_kernels.counts(hmm_kernels.states_of(2), *p.arrays().values(), text, w)
+    statistics, exact = hmm.e_step(p, x, w)
+    assert apart(hmm.Statistics(*counts), statistics) < 1e-14  # a few hundred additions
+    assert value == pytest.approx(exact, rel=1e-14)
+
+
+def test_words_are_as_long_as_the_data_pay_for():
+    def length(T, K, V, symbol=0):
+        symbols = np.full(T, symbol)
+        return hmm_kernels.read(symbols, np.array([0, T]), K, V).length
+
+    assert [length(T, 2, 3) for T in (1, 100, 1000, 10**5)] == [1, 1, 3, 5]
+    assert length(10**5, 2, 3, symbol=-1) == 4  # the masked symbol is a fourth letter
+    assert length(10**5, 8, 32) == 1
+    assert length(10**5, 1, 1) == hmm_kernels.EVERY  # one word of each length
+
+
+def test_a_long_sequence_neither_underflows_nor_loses_digits():
+    p, x = chain(np.random.default_rng(4), 2, 3, [200_000])
+    statistics, value = hmm.e_step(p, x)
+    quick, quick_value = kernels.e_step(MODELS[2])(p, x)
+    assert apart(quick, statistics) < SAME
+    assert quick_value == pytest.approx(value, rel=SAME)
 
 
 def test_numbers_that_would_underflow_between_two_rescalings_are_taken_again():
@@ -167,7 +187,8 @@ def test_numbers_that_would_underflow_between_two_rescalings_are_taken_again():
     p = hmm.Parameters([0.4, 0.6], [[0.7, 0.3], [0.2, 0.8]], rare)
     x = (np.zeros(200, np.int64),)
     states = hmm_kernels.states_of(2)
-    arguments = (*p.arrays().values(), x[0], np.array([0, 200]), np.ones(1))
+    text = hmm_kernels.read(x[0], np.array([0, 200]), 2, 2)
+    arguments = (*p.arrays().values(), text, np.ones(1))
     assert np.isnan(hmm_kernels._quick_counts(states, *arguments)[3])
     statistics, value = kernels.e_step(MODELS[2])(p, x)
     reference, exact = hmm.e_step(p, x)
