@@ -35,7 +35,7 @@ help:  ## List the targets
 	  -r requirements.txt
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo "Compiling the kernels"
-	@$(BIN)/python -c "import models.kernels"
+	@$(BIN)/python -c "import models.hmm_kernels, models.mixture_kernels"
 	@touch $@
 
 .PHONY: env

@@ -208,6 +208,54 @@ def state_probabilities(parameters: Parameters, symbols: Integers) -> Floats:
     return alpha * backward(parameters, symbols, scales)
 
 
+def log_joint(parameters: Parameters, path: Integers, symbols: Integers) -> float:
+    """Return ``log p(z, x)`` of a path of hidden states and the symbols, in nats.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    path, symbols : ndarray of int, shape (T,)
+    """
+    b = emission_likelihoods(parameters, symbols)
+    factors = np.concatenate(
+        [
+            parameters.startprob[path[:1]],
+            parameters.transmat[path[:-1], path[1:]],
+            b[np.arange(len(path)), path],
+        ]
+    )
+    return float(simplex.to_logs(factors).sum())
+
+
+def viterbi(parameters: Parameters, symbols: Integers) -> Integers:
+    """Return the most probable path of hidden states ([1]_, equations 32 to 35).
+
+    Of paths that are equally probable it is the one with the lower state where they part.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    symbols : ndarray of int, shape (T,)
+
+    Returns
+    -------
+    ndarray of int, shape (T,)
+    """
+    log_transitions = simplex.to_logs(parameters.transmat)
+    log_b = simplex.to_logs(emission_likelihoods(parameters, symbols))  # (T, K)
+    best = simplex.to_logs(parameters.startprob) + log_b[0]  # of all paths to state j
+    origin = np.zeros(log_b.shape, dtype=np.int64)
+    for t in range(1, len(log_b)):
+        through = best[:, None] + log_transitions  # (K, K): to i, and on to j
+        origin[t] = through.argmax(axis=0)
+        best = through.max(axis=0) + log_b[t]
+    path = np.empty(len(log_b), dtype=np.int64)
+    path[-1] = best.argmax()
+    for t in range(len(log_b) - 1, 0, -1):
+        path[t - 1] = origin[t, path[t]]
+    return path
+
+
 def e_step(
     parameters: Parameters, sequences: Sequences, weights: Floats | None = None
 ) -> tuple[Statistics, float]:

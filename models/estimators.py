@@ -38,7 +38,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from models import categorical_hmm, chunks, em, hmm_kernels, kernels, load, records
+from models import categorical_hmm, chunks, em, kernels, load, records
 from models import gaussian_mixture_2d as gaussian_mixture
 from models.categorical_hmm import Sequences
 from models.fits import PointFit, Status
@@ -859,7 +859,8 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Any, lengths: Any = None) -> float:
         """Return the log-likelihood in nats; minus infinity if X is impossible."""
-        return sum(_smooth(self._fitted(), symbols)[0] for symbols in self._sequences(X, lengths))
+        parameters = self._fitted()
+        return sum(kernels.smoothed(parameters, s)[0] for s in self._sequences(X, lengths))
 
     def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, Floats]:
         """Return the log-likelihood, and the probability of each state at each step.
@@ -875,7 +876,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
             If a sequence is impossible: then there are no such probabilities.
         """
         parameters, sequences = self._fitted(), self._sequences(X, lengths)
-        values, posteriors = zip(*(_smooth(parameters, symbols) for symbols in sequences))
+        values, posteriors = zip(*(kernels.smoothed(parameters, s) for s in sequences))
         if -np.inf in values:
             categorical_hmm.e_step(parameters, sequences)  # raises, and says where
         return sum(values), np.concatenate(posteriors)
@@ -908,25 +909,16 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         algorithm = self.algorithm if algorithm is None else algorithm
         _one_of("algorithm", algorithm, ("viterbi", "map"))
         parameters, sequences = self._fitted(), self._sequences(X, lengths)
-        with np.errstate(divide="ignore"):
-            log_start = np.log(parameters.startprob)
-            log_transitions = np.log(parameters.transmat)
-            log_emissions = np.log(_with_missing(parameters.emissionprob))
-        paths, log_prob = [], 0.0
         if algorithm == "map":
             proba = self.predict_proba(X, lengths)
             ends = np.cumsum([len(s) for s in sequences])[:-1]
             paths = [p.argmax(axis=1) for p in np.split(proba, ends)]
         else:
-            paths = [
-                hmm_kernels.viterbi(log_start, log_transitions, log_emissions, s) for s in sequences
-            ]
-        for path, symbols in zip(paths, sequences, strict=True):
-            log_prob += float(
-                log_start[path[0]]
-                + log_transitions[path[:-1], path[1:]].sum()
-                + log_emissions[path, symbols].sum()
-            )
+            paths = [kernels.viterbi(parameters, s) for s in sequences]
+        log_prob = sum(
+            categorical_hmm.log_joint(parameters, path, symbols)
+            for path, symbols in zip(paths, sequences, strict=True)
+        )
         return log_prob, np.concatenate(paths)
 
     def predict(self, X: Any, lengths: Any = None) -> Integers:
@@ -1142,17 +1134,3 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
 ATTRIBUTES = {"s": "startprob_", "t": "transmat_", "e": "emissionprob_"}
 """hmmlearn's letters for the parameters, in the order of the model's record."""
-
-
-def _with_missing(emissionprob: Floats) -> Floats:
-    """Append a column of ones, which the symbol -1 finds: every state explains a missing one."""
-    return np.pad(emissionprob, ((0, 0), (0, 1)), constant_values=1)
-
-
-def _smooth(parameters: categorical_hmm.Parameters, symbols: Integers) -> tuple[float, Floats]:
-    """Return a sequence's log-likelihood and `categorical_hmm.state_probabilities`, compiled."""
-    emissionprob = _with_missing(parameters.emissionprob)
-    value, gamma = hmm_kernels.smoothed(
-        parameters.startprob, parameters.transmat, emissionprob, symbols
-    )
-    return float(value), gamma

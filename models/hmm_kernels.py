@@ -639,12 +639,12 @@ def _read(
         ends[n + 1] = ends[n] + 1 - (offsets[n] + 1 - offsets[n + 1]) // length
     words = np.empty(ends[-1], np.int64)
     for n in range(len(offsets) - 1):
-        place, t = ends[n], offsets[n]
-        words[place] = symbols[t] if symbols[t] >= 0 else V
-        while t + 1 < offsets[n + 1]:
-            place += 1
+        begin = offsets[n]
+        words[ends[n]] = symbols[begin] if symbols[begin] >= 0 else V
+        for place in range(ends[n] + 1, ends[n + 1]):
+            begin += 1 if place == ends[n] + 1 else length
             word = -1
-            for t in range(t + 1, min(t + 1 + length, offsets[n + 1])):
+            for t in range(begin, min(begin + length, offsets[n + 1])):
                 word = (word + 1) * letters + (symbols[t] if symbols[t] >= 0 else V)
             words[place] = word
     return words, ends

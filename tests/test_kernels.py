@@ -1,7 +1,11 @@
 """The compiled E-steps: equal to the readable ones, wherever they are used and wherever they give
 way to them."""
 
+import subprocess
+import sys
+
 import mpmath
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -136,7 +140,7 @@ def test_parts_add_up_in_the_same_order_on_any_number_of_threads(monkeypatch):
         reference, exact = model.e_step(p, x)
         assert apart(statistics, reference) < SAME
         assert value == pytest.approx(exact, rel=SAME)
-        monkeypatch.setattr(kernels.numba, "get_num_threads", lambda: 1)
+        monkeypatch.setattr(numba, "get_num_threads", lambda: 1)
         again, same = kernels.Expectation(model, x)(p)
         monkeypatch.undo()
         assert again == statistics
@@ -270,3 +274,55 @@ def test_a_fit_in_stretches_is_the_fit_step_by_step():
     )
     assert (watched.iterations, watched.message, len(watched.trace)) == (7, "enough", 8)
     assert apart(watched.parameters, by_step.path.draw(7)) < 1e-12
+
+
+FRESH = """
+import sys
+import numpy as np
+from models import em, kernels, load
+
+model = load("gaussian_mixture_1d")
+x = np.random.default_rng(0).normal([[-2], [3]], 1, (2, 150)).ravel()
+start = model.Parameters.of(weights=[0.5, 0.5], means=[-1, 1], variances=[1, 1])
+first = em.fit(model, start, x)
+assert "numba" not in sys.modules, "a small fit waited for the compiled functions"
+number = 1
+while "models.mixture_kernels" not in sys.modules:
+    last = em.fit(model, start, x)
+    number += 1
+assert "models.hmm_kernels" not in sys.modules
+later = em.fit(model, start, x)
+assert (later.status, later.iterations) == (first.status, first.iterations)
+print(number, np.abs(later.trace / first.trace - 1).max())
+"""
+
+
+def test_a_small_fit_does_not_wait_for_the_compiled_functions_and_many_do_not_do_without():
+    ran = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True)
+    number, difference = ran.stdout.split()
+    assert 10 < int(number) < 10_000
+    assert float(difference) < 1e-14
+
+
+def test_smoothing_and_viterbi_are_the_readable_ones(monkeypatch):
+    rng = np.random.default_rng(5)
+    cases = [(p, s) for p, x in (chain(rng, 3, 4, [1, 2, 200]),) for s in x]
+    cases.append((cases[0][0], np.where(rng.random(50) < 0.3, -1, rng.integers(4, size=50))))
+    for p, symbols in cases:
+        value, gamma = kernels.smoothed(p, symbols)
+        np.testing.assert_allclose(gamma, hmm.state_probabilities(p, symbols), rtol=1e-12)
+        assert value == pytest.approx(float(hmm.log_likelihood(p, (symbols,))), rel=1e-13)
+        path = kernels.viterbi(p, symbols)
+        np.testing.assert_array_equal(path, hmm.viterbi(p, symbols))
+        monkeypatch.setattr(kernels, "compiled", lambda *_: None)
+        assert kernels.smoothed(p, symbols)[0] == pytest.approx(value, rel=1e-13)
+        np.testing.assert_allclose(kernels.smoothed(p, symbols)[1], gamma, rtol=1e-12)
+        np.testing.assert_array_equal(kernels.viterbi(p, symbols), path)
+        monkeypatch.undo()
+
+
+def test_smoothing_what_is_impossible_says_so(monkeypatch):
+    p = hmm.Parameters([1.0, 0.0], [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    for _ in range(2):
+        assert kernels.smoothed(p, np.array([0, 1, 0])) == (-np.inf, None)
+        monkeypatch.setattr(kernels, "compiled", lambda *_: None)
