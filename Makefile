@@ -57,6 +57,10 @@ peer-tests: env  ## Run scikit-learn's and hmmlearn's own tests on our estimator
 coverage: env  ## Simulate 1,000 data sets and write docs/coverage.md
 	@$(BIN)/python -m comparisons.studies docs/coverage.md
 
+.PHONY: bench
+bench: env  ## Time the estimators beside the libraries and write docs/benchmark.md
+	@$(BIN)/lockstep bench --out docs $(ARGS)
+
 .PHONY: check
 check: env  ## Lint, check the format and the types
 	@$(BIN)/ruff check .

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -29,6 +29,7 @@ from models import categorical_hmm, kernels, load
 from models import gaussian_mixture_2d as gaussian_mixture
 
 ITERATIONS, FEW_ITERATIONS = 20, 2
+QUICK = 10**4
 ROUNDS, SHORTEST, LONGEST = 7, 0.02, 4.0
 """Rounds of a cell; a round repeats what takes less than `SHORTEST` seconds, and what takes more
 than `LONGEST` has three rounds."""
@@ -375,6 +376,8 @@ def cells(work: Work, size: int) -> list[Cell]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the iteration limit, which is the point
+            for module in ("hmm_kernels", "mixture_kernels"):
+                kernels.compiled(module)
             problem = work.problem(size)
             fitted = problem.ours()
             kernel = problem.kernel(fitted)
@@ -420,10 +423,12 @@ def _beside(work: Work, problem: Any, peer: str, fitted: Any, kernel: float) -> 
     )
 
 
-def failures(measured: list[Cell]) -> list[str]:
+def failures(measured: Sequence[Measured]) -> list[str]:
     """Return what is wrong with the results, a line each; times are not among it."""
     wrong = []
     for cell in measured:
+        if not isinstance(cell, Cell):
+            continue
         where = f"{cell.work}, size {cell.size}"
         if not cell.kernel <= SAME:
             wrong.append(f"{where}: the compiled E-step is {cell.kernel:.1e} off the readable one")
@@ -432,13 +437,15 @@ def failures(measured: list[Cell]) -> list[str]:
     return wrong
 
 
-MEMORY = (
-    ("1D mixture, K=2", 10**6, ("ours", "scikit_learn")),
-    ("2D mixture, K=2", 10**6, ("ours", "scikit_learn")),
-    ("HMM, 2 states, 3 symbols", 10**6, ("ours", "hmmlearn", "hmmlearn_scaling")),
+STREAM, STREAMED = "1D mixture, K=2, streamed from a file", 10**8
+"""Two passes over all values of a memory-mapped file."""
+
+MEMORY: tuple[tuple[str, int, tuple[str, ...], float | None], ...] = (
+    ("1D mixture, K=2", 10**6, ("ours", "scikit_learn"), None),
+    ("2D mixture, K=2", 10**6, ("ours", "scikit_learn"), None),
+    ("HMM, 2 states, 3 symbols", 10**6, ("ours", "hmmlearn", "hmmlearn_scaling"), None),
+    (STREAM, STREAMED, ("ours",), 300.0),
 )
-STREAMED = 10**8
-"""Values of the memory-mapped file that the 1D mixture is fitted to, two passes over all."""
 
 
 @dataclass(frozen=True)
@@ -461,20 +468,10 @@ class Peak:
     limit: float | None = None
 
 
-def peaks() -> Iterator[Callable[[], Peak]]:
-    """Yield what measures each peak, in a process of its own."""
-    for name, size, methods in MEMORY:
-        for method in methods:
-            yield partial(_peak, name, method, size)
-    yield partial(_peak, STREAM, "ours", STREAMED, 300.0)
-
-
-STREAM = "1D mixture, K=2, streamed from a file"
-
-
-def _peak(work: str, library: str, size: int, limit: float | None = None) -> Peak:
-    megabytes = _in_a_process(work, library, str(size))
-    return Peak(work, library.replace("_", " "), size, megabytes, limit)
+def _peak(work: str, method: str, size: int, limit: float | None) -> list[Peak]:
+    megabytes = _in_a_process(work, method, str(size))
+    library = {"ours": "ours", "scikit_learn": SKL}.get(method, method.replace("_", " "))
+    return [Peak(work, library, size, megabytes, limit)]
 
 
 @dataclass(frozen=True)
@@ -514,13 +511,7 @@ FIRST = (
 )
 
 
-def first_fits() -> Iterator[Callable[[], FirstFit]]:
-    """Yield what measures a first fit, ours and a peer's by turns."""
-    for first in FIRST:
-        yield partial(_first_fit, *first)
-
-
-def _first_fit(work: str, size: int, peer: str, program: str, module: str) -> FirstFit:
+def _first_fit(work: str, size: int, peer: str, program: str, module: str) -> list[FirstFit]:
     times = []
     for _ in range(ROUNDS):
         for source in ("models.estimators", module):
@@ -528,7 +519,10 @@ def _first_fit(work: str, size: int, peer: str, program: str, module: str) -> Fi
             command = [sys.executable, "-c", program.format(module=source)]
             subprocess.run(command, check=True, capture_output=True)
             times.append(time.perf_counter() - begin)
-    return FirstFit(work, size, peer, median(times[::2]), median(times[1::2]))
+    return [FirstFit(work, size, peer, median(times[::2]), median(times[1::2]))]
+
+
+type Measured = Cell | FirstFit | Peak
 
 
 def _in_a_process(*arguments: str) -> float:
@@ -606,15 +600,50 @@ def _processor() -> str:
         return platform.processor()
 
 
-def as_json(
-    measured: Sequence[Cell], first: Sequence[FirstFit], memory: Sequence[Peak]
-) -> dict[str, Any]:
+def plan(
+    works: Sequence[Work], *, quick: bool = False
+) -> list[tuple[str, Callable[[], Sequence[Measured]]]]:
+    """Return what is to be measured, each with a title.
+
+    Parameters
+    ----------
+    works : sequence of Work
+    quick : bool, optional
+        Only data of up to `QUICK` rows or steps, and no peaks of memory.
+    """
+    planned: list[tuple[str, Callable[[], Sequence[Measured]]]] = [
+        (f"{work.name}, size {size:,}", partial(cells, work, size))
+        for work in works
+        for size in work.sizes
+        if not quick or size <= QUICK
+    ]
+    names = [work.name for work in works]
+    planned += [
+        (f"{first[0]}, first fit", partial(_first_fit, *first))
+        for first in FIRST
+        if first[0] in names
+    ]
+    if not quick:
+        planned += [
+            (f"{name}, size {size:,}, memory", partial(_peak, name, method, size, limit))
+            for name, size, methods, limit in MEMORY
+            for method in methods
+            if any(name.startswith(chosen) for chosen in names)
+        ]
+    return planned
+
+
+def as_json(measured: Sequence[Measured]) -> dict[str, Any]:
     """Return the results as they are written to JSON."""
+
+    def of(kind: type) -> list[dict[str, Any]]:
+        return [asdict(one) for one in measured if isinstance(one, kind)]
+
     return {
         "machine": machine(),
-        "cells": [asdict(cell) for cell in measured],
-        "first_fits": [asdict(fit) for fit in first],
-        "memory": [asdict(peak) for peak in memory],
+        "cells": of(Cell),
+        "first_fits": of(FirstFit),
+        "memory": of(Peak),
     }
 
 

@@ -20,8 +20,10 @@ and rescales at every step. A masked symbol is -1 there; in words it is one more
 matrix is ``transmat`` itself.
 
 Loops take arrays with indices, not slices: a slice costs two atomic operations. The argument
-`states` stands for K: a tuple of that length where loops of constant length pay, as they do for
-few states, or else an array.
+`states` stands for K. For few states it is a tuple of that length, and loops over them have a
+constant length. For more it is an array, as long as K rounded up to a multiple of `LANES`, and the
+two innermost loops take so many numbers at a time, in instructions that are written out because
+the compiler finds none for loops so short; rows have zeros at their ends.
 
 References
 ----------
@@ -36,7 +38,10 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
 
 from models.records import Floats, Integers
 
@@ -55,6 +60,9 @@ LOWEST = 1e-250
 
 FEW = 3
 """Up to so many states the loops over them have a constant length."""
+
+LANES = 8
+"""Numbers that one instruction takes, or two on a processor with shorter vectors."""
 
 # What an entry is called with, so that it is ready when this module has been imported. Arrays that
 # may be written to pass for read-only ones.
@@ -96,18 +104,155 @@ class Text(NamedTuple):
 _TEXT = types.NamedTuple((_Written,) * 4 + (types.int64,) * 2, Text)
 _IN = tuple((states, *_PARAMETERS, _TEXT, _Vector) for states in _STATES)
 
-_fast = numba.njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
-)
+_OPTIONS = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+_fast = numba.njit(cache=True, nogil=True, **_OPTIONS)
 _exact = numba.njit(cache=True, nogil=True, error_model="numpy")
 _entry = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 
 
+_I64, _I32 = ir.IntType(64), ir.IntType(32)
+_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+
+
+def _vector_at(builder: Any, data: Any, place: Any) -> Any:
+    return builder.bitcast(builder.gep(data, [place]), _VECTOR.as_pointer())
+
+
+def _each(builder: Any, number: Any) -> Any:
+    """Return the vector that has this number in each lane."""
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(_I32, 0))
+    lanes = ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
+    return builder.shuffle_vector(first, undefined, lanes)
+
+
+def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    name = f"llvm.fmuladd.v{LANES}f64"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, [a, b, c])
+
+
+def _arrays(context: Any, builder: Any, signature: Any, values: Any, *places: int) -> list[Any]:
+    return [context.make_array(signature.args[n])(context, builder, values[n]) for n in places]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _combine(_: Any, table: Any, x: Any, vectors: Any, t: Any, out: Any, u: Any) -> tuple[Any, Any]:
+    """Set ``out[u] = sum_i vectors[t, i] table[x, i]``, eight entries at a time."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        tables, given, result = _arrays(context, builder, signature, values, 0, 2, 4)
+        _, K, width = cgutils.unpack_tuple(builder, tables.shape)
+        row = builder.mul(values[1], builder.mul(K, width))
+        old, new = (builder.mul(values[n], width) for n in (3, 5))
+        total = cgutils.alloca_once(builder, _VECTOR)
+        zero, step = ir.Constant(_I64, 0), ir.Constant(_I64, LANES)
+        with cgutils.for_range_slice(builder, zero, width, step) as (begin, _):
+            builder.store(ir.Constant(_VECTOR, [0.0] * LANES), total)
+            with cgutils.for_range(builder, K) as loop:
+                number = builder.load(builder.gep(given.data, [builder.add(old, loop.index)]))
+                place = builder.add(row, builder.add(builder.mul(loop.index, width), begin))
+                entries = builder.load(_vector_at(builder, tables.data, place), align=8)
+                summed = _multiply_add(
+                    builder, entries, _each(builder, number), builder.load(total)
+                )
+                builder.store(summed, total)
+            place = _vector_at(builder, result.data, builder.add(new, begin))
+            builder.store(builder.load(total), place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(table, types.intp, vectors, types.intp, out, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _spread(
+    _: Any, out: Any, x: Any, a: Any, s: Any, b: Any, t: Any, factor: Any
+) -> tuple[Any, Any]:
+    """Add ``factor * a[s, i] b[t]`` to each ``out[x, i]``, eight entries at a time."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        result, left, right = _arrays(context, builder, signature, values, 0, 2, 4)
+        _, K, width = cgutils.unpack_tuple(builder, result.shape)
+        row = builder.mul(values[1], builder.mul(K, width))
+        of_left, of_right = (builder.mul(values[n], width) for n in (3, 5))
+        zero, step = ir.Constant(_I64, 0), ir.Constant(_I64, LANES)
+        with cgutils.for_range_slice(builder, zero, width, step) as (begin, _):
+            place = _vector_at(builder, right.data, builder.add(of_right, begin))
+            entries = builder.fmul(_each(builder, values[6]), builder.load(place, align=8))
+            with cgutils.for_range(builder, K) as loop:
+                number = builder.load(builder.gep(left.data, [builder.add(of_left, loop.index)]))
+                at = builder.add(row, builder.add(builder.mul(loop.index, width), begin))
+                place = _vector_at(builder, result.data, at)
+                old = builder.load(place, align=8)
+                builder.store(
+                    _multiply_add(builder, _each(builder, number), entries, old), place, align=8
+                )
+        return context.get_dummy_value()
+
+    arguments = (out, types.intp, a, types.intp, b, types.intp, types.float64)
+    return types.void(*arguments), generate
+
+
+def _times(
+    states: Any, M: Floats, transposed: Floats, x: int, vectors: Floats, t: int, out: Floats, u: int
+) -> None:
+    """Set ``out[u] = M[x] @ vectors[t]``."""
+    raise NotImplementedError("compiled code alone calls this")
+
+
+@overload(_times, jit_options=_OPTIONS)  # type: ignore[untyped-decorator]
+def _choose_times(
+    states: Any, M: Any, transposed: Any, x: Any, vectors: Any, t: Any, out: Any, u: Any
+) -> Any:
+    def few(
+        states: Any, M: Any, transposed: Any, x: Any, vectors: Any, t: Any, out: Any, u: Any
+    ) -> None:
+        K = len(states)
+        for i in range(K):
+            total = 0.0
+            for j in range(K):
+                total += M[x, i, j] * vectors[t, j]
+            out[u, i] = total
+
+    def many(
+        states: Any, M: Any, transposed: Any, x: Any, vectors: Any, t: Any, out: Any, u: Any
+    ) -> None:
+        _combine(transposed, x, vectors, t, out, u)
+
+    return few if isinstance(states, types.UniTuple) else many
+
+
+def _add_outer(
+    states: Any, out: Floats, x: int, a: Floats, s: int, b: Floats, t: int, factor: float
+) -> None:
+    """Add ``factor * a[s] b[t]'`` to ``out[x]``."""
+    raise NotImplementedError("compiled code alone calls this")
+
+
+@overload(_add_outer, jit_options=_OPTIONS)  # type: ignore[untyped-decorator]
+def _choose_add_outer(
+    states: Any, out: Any, x: Any, a: Any, s: Any, b: Any, t: Any, factor: Any
+) -> Any:
+    def few(states: Any, out: Any, x: Any, a: Any, s: Any, b: Any, t: Any, factor: Any) -> None:
+        for i in range(len(states)):
+            scaled = a[s, i] * factor
+            for j in range(len(states)):
+                out[x, i, j] += scaled * b[t, j]
+
+    def many(states: Any, out: Any, x: Any, a: Any, s: Any, b: Any, t: Any, factor: Any) -> None:
+        _spread(out, x, a, s, b, t, factor)
+
+    return few if isinstance(states, types.UniTuple) else many
+
+
 @_fast  # type: ignore[untyped-decorator]
 def _language(
-    transmat: Floats, emissionprob: Floats, letters: int, length: int
+    transmat: Floats, emissionprob: Floats, letters: int, length: int, width: int
 ) -> tuple[Floats, Floats]:
     """Return the matrices of all words up to a length, shorter ones first, and their transposes.
+
+    Each has shape (number of words, K, width).
 
     The word of index w at one length, with letter x added, has index ``w * letters + x`` at the
     next. Letter V is the masked symbol.
@@ -117,7 +262,7 @@ def _language(
     for _ in range(length):
         power *= letters
         words += power
-    M, transposed = np.empty((words, K, K)), np.empty((words, K, K))
+    M, transposed = np.zeros((words, K, width)), np.zeros((words, K, width))
     for x in range(letters):
         for i in range(K):
             for j in range(K):
@@ -159,17 +304,6 @@ def _spelled(M: Floats, letters: int, pairs: Floats) -> None:
 
 
 @_fast  # type: ignore[untyped-decorator]
-def _times(states: Any, M: Floats, x: int, vectors: Floats, t: int, out: Floats, u: int) -> None:
-    """Set ``out[u] = M[x] @ vectors[t]``."""
-    K = len(states)
-    for i in range(K):
-        total = 0.0
-        for j in range(K):
-            total += M[x, i, j] * vectors[t, j]
-        out[u, i] = total
-
-
-@_fast  # type: ignore[untyped-decorator]
 def _dot(states: Any, a: Floats, s: int, b: Floats, t: int) -> float:
     total = 0.0
     for i in range(len(states)):
@@ -190,26 +324,15 @@ def _rescale(states: Any, vectors: Floats, t: int) -> float:
 
 
 @_fast  # type: ignore[untyped-decorator]
-def _add_outer(
-    states: Any, out: Floats, x: int, a: Floats, s: int, b: Floats, t: int, factor: float
-) -> None:
-    """Add ``factor * a[s] b[t]'`` to ``out[x]``."""
-    for i in range(len(states)):
-        scaled = a[s, i] * factor
-        for j in range(len(states)):
-            out[x, i, j] += scaled * b[t, j]
-
-
-@_fast  # type: ignore[untyped-decorator]
 def _begin(
     startprob: Floats, emissionprob: Floats, x: int, kept: Floats, T: int, behind: Floats
 ) -> None:
     """Set the first forward vector, ``p(z_1, x_1)``, and the last backward one."""
-    V = emissionprob.shape[1]
-    for i in range(len(startprob)):
-        kept[T - 1, i] = behind[0, i] = 1.0
-    for i in range(len(startprob)):
-        kept[0, i] = startprob[i] * (emissionprob[i, x] if x < V else 1.0)
+    K, V = emissionprob.shape
+    for i in range(kept.shape[1]):
+        kept[T - 1, i] = behind[0, i] = 1.0 if i < K else 0.0
+    for i in range(kept.shape[1]):
+        kept[0, i] = startprob[i] * (emissionprob[i, x] if x < V else 1.0) if i < K else 0.0
 
 
 @_fast  # type: ignore[untyped-decorator]
@@ -220,11 +343,11 @@ def _from_the_ends(
 
     Parameters
     ----------
-    states : tuple or ndarray, of length K
-    M, transposed : ndarray, shape (number of words, K, K)
+    states : tuple or ndarray
+    M, transposed : ndarray, shape (number of words, K, width)
     words : ndarray, shape (T,)
         The first is the letter of the first step.
-    kept : ndarray, shape (>= T, K)
+    kept : ndarray, shape (>= T, width)
         As `_begin` leaves it.
 
     Returns
@@ -239,9 +362,9 @@ def _from_the_ends(
     log_likelihood, lowest = 0.0, 1.0
     for s in range(1, middle):
         t = T - 1 - s
-        _times(states, transposed, words[s], kept, s - 1, kept, s)
+        _times(states, transposed, M, words[s], kept, s - 1, kept, s)
         if t >= middle:
-            _times(states, M, words[t + 1], kept, t + 1, kept, t)
+            _times(states, M, transposed, words[t + 1], kept, t + 1, kept, t)
         if s % EVERY == 0:
             total = _rescale(states, kept, s)
             lowest = min(lowest, total)
@@ -255,14 +378,20 @@ def _from_the_ends(
 
 @_fast  # type: ignore[untyped-decorator]
 def _meet(
-    states: Any, M: Floats, words: Integers, kept: Floats, ahead: Floats, behind: Floats
+    states: Any,
+    M: Floats,
+    transposed: Floats,
+    words: Integers,
+    kept: Floats,
+    ahead: Floats,
+    behind: Floats,
 ) -> None:
     """Take both chains over the middle: from here on they live in two rows each, by turns."""
     middle = (len(words) + 1) // 2
     for i in range(len(states)):
         ahead[(middle - 1) % 2, i] = kept[middle - 1, i]
         behind[middle % 2, i] = kept[middle, i]
-    _times(states, M, words[middle], behind, middle % 2, behind, (middle - 1) % 2)
+    _times(states, M, transposed, words[middle], behind, middle % 2, behind, (middle - 1) % 2)
 
 
 @_fast  # type: ignore[untyped-decorator]
@@ -285,10 +414,10 @@ def _to_the_ends(
     states, M, transposed, words, kept
         As `_from_the_ends` takes and leaves them.
     weight : float
-    ahead, behind : ndarray, shape (2, K)
+    ahead, behind : ndarray, shape (2, width)
         As `_meet` leaves them. On return ``behind[0]`` is the backward vector of the first step,
         up to a factor.
-    pairs_ahead, pairs_behind : ndarray, shape (number of words, K, K)
+    pairs_ahead, pairs_behind : ndarray, shape (number of words, K, width)
         By the word between the two. Two arrays, one for each chain, so that neither waits for the
         other.
 
@@ -305,7 +434,7 @@ def _to_the_ends(
     for s in range(middle, T):
         t = 2 * middle - 1 - s
         x, old, new = words[s], (s - 1) % 2, s % 2  # with the backward vectors that were kept
-        _times(states, transposed, x, ahead, old, ahead, new)
+        _times(states, transposed, M, x, ahead, old, ahead, new)
         evidence = _dot(states, ahead, new, kept, s)
         if s == middle:
             log_likelihood += np.log(evidence)
@@ -313,7 +442,7 @@ def _to_the_ends(
         _add_outer(states, pairs_ahead, x, ahead, old, kept, s, weight / evidence)
         if t > 0:
             x, old, new = words[t], t % 2, (t - 1) % 2  # with the forward ones
-            _times(states, M, x, behind, old, behind, new)
+            _times(states, M, transposed, x, behind, old, behind, new)
             evidence = _dot(states, kept, t - 1, behind, new)
             lowest = min(lowest, evidence)
             _add_outer(states, pairs_behind, x, kept, t - 1, behind, old, weight / evidence)
@@ -328,9 +457,9 @@ def _to_the_ends(
 def _add_first(x: int, weight: float, kept: Floats, behind: Floats, first: Floats) -> float:
     """Add the states' probabilities at the first step to ``first[x]``; return ``p(x)`` to scale."""
     evidence = 0.0
-    for i in range(kept.shape[1]):
+    for i in range(first.shape[1]):
         evidence += kept[0, i] * behind[0, i]
-    for i in range(kept.shape[1]):
+    for i in range(first.shape[1]):
         first[x, i] += weight * kept[0, i] * behind[0, i] / evidence
     return evidence
 
@@ -363,11 +492,12 @@ def _quick_counts(
 ) -> tuple[Floats, Floats, Floats, float]:
     """As `counts`, but the log-likelihood is NaN, and nothing of use, if digits were lost."""
     K, V = emissionprob.shape
-    M, transposed = _language(transmat, emissionprob, text.letters, text.length)
+    width = len(states)
+    M, transposed = _language(transmat, emissionprob, text.letters, text.length, width)
     longest = 1
     for n in range(len(weights)):
         longest = max(longest, text.ends[n + 1] - text.ends[n])
-    kept, ahead, behind = np.empty((longest, K)), np.empty((2, K)), np.empty((2, K))
+    kept, ahead, behind = np.empty((longest, width)), np.zeros((2, width)), np.zeros((2, width))
     pairs_ahead, pairs_behind = np.zeros(M.shape), np.zeros(M.shape)
     first = np.zeros((text.letters, K))
     log_likelihood = 0.0
@@ -379,7 +509,7 @@ def _quick_counts(
         value, lowest = 0.0, 1.0
         if len(own) > 1:
             value, lowest = _from_the_ends(states, M, transposed, own, kept)
-            _meet(states, M, own, kept, ahead, behind)
+            _meet(states, M, transposed, own, kept, ahead, behind)
             rest, low = _to_the_ends(
                 states, M, transposed, own, weights[n], kept, ahead, behind,
                 pairs_ahead, pairs_behind,
@@ -471,7 +601,7 @@ def counts(
 
     Parameters
     ----------
-    states : tuple or ndarray, of length K
+    states : tuple or ndarray
         See `states_of`.
     startprob : ndarray, shape (K,)
     transmat : ndarray, shape (K, K)
@@ -673,4 +803,4 @@ def read(symbols: Integers, offsets: Integers, K: int, V: int) -> Text:
 
 def states_of(K: int) -> Any:
     """Return what stands for K states: a tuple if they are few."""
-    return (0,) * K if 2 <= K <= FEW else np.empty(K)
+    return (0,) * K if 2 <= K <= FEW else np.empty(-(-K // LANES) * LANES)
