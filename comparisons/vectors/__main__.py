@@ -11,10 +11,12 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from comparisons.vectors import MODELS, Finding, Vector, check, line, load, requests
@@ -68,25 +70,31 @@ def ask(command: Sequence[str], lines: Iterable[str], timeout: float) -> tuple[l
 
 def judge(vectors: Sequence[Vector], output: Sequence[str], ending: str) -> list[list[Finding]]:
     """Return for each vector what became of each of its requests."""
+    asked = [request["id"] for vector in vectors for request in requests(vector)]
     answers: dict[str, object] = {}
-    rubbish = 0
+    rubbish: list[str] = []
     for text in output:
         try:
             answer = json.loads(text)
             answers[answer["id"]] = answer
         except (ValueError, TypeError, KeyError):
-            rubbish += 1
-    reason = f"no answer: the program {ending}" if ending else "no answer"
-    if rubbish:
-        reason += f"; {rubbish} lines of its output are no JSON objects with an id"
-    missing = Finding(False, reason)
-    return [
-        [
-            check(answers[request["id"]], vector) if request["id"] in answers else missing
-            for request in requests(vector)
-        ]
-        for vector in vectors
-    ]
+            rubbish.append(text)
+    # Answers come in order: if there are as many as requests, rubbish is in the place of one.
+    places = dict(zip(asked, output)) if len(output) == len(asked) else {}
+
+    def found(id_: str, vector: Vector) -> Finding:
+        if id_ in answers:
+            return check(answers[id_], vector)
+        if (text := places.get(id_)) in rubbish:
+            number = re.search(r"(?<![\w\"])-?(nan|inf)", text or "", re.IGNORECASE)
+            what = f"it has the number {number[0]}" if number else f"{(text or '')[:60]!r}"
+            return Finding(False, f"the answer is not a JSON object with an id: {what}")
+        reason = f"no answer: the program {ending}" if ending else "no answer"
+        if rubbish:
+            reason += f"; {len(rubbish)} lines of its output are no JSON objects with an id"
+        return Finding(False, reason)
+
+    return [[found(request["id"], vector) for request in requests(vector)] for vector in vectors]
 
 
 def report(
@@ -110,6 +118,17 @@ def report(
             how = f"at most {max(errors):.2g} of the tolerance" if errors else each[0].message
             say(f"pass {vector.id}: {how}")
     return failed
+
+
+def by_flag(vectors: Sequence[Vector], findings: Sequence[Sequence[Finding]]) -> str:
+    """Return how many vectors of each flag failed, those flags first of which most did."""
+    everything, wrong = Counter[str](), Counter[str]()
+    for vector, each in zip(vectors, findings):
+        everything.update(vector.flags)
+        if not all(f.passed for f in each):
+            wrong.update(vector.flags)
+    order = sorted(wrong, key=lambda flag: (-wrong[flag] / everything[flag], flag))
+    return ", ".join(f"{flag} {wrong[flag]} of {everything[flag]}" for flag in order)
 
 
 def _seconds(text: str) -> float:
@@ -167,6 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"cannot run {options.command!r}: {error}")
     findings = judge(vectors, output, ending)
     failed = report(vectors, findings, print, verbose=options.verbose)
+    if failed:
+        print(f"failed, by flag: {by_flag(vectors, findings)}")
     passed = f"{len(vectors) - failed} of {len(vectors)} vectors pass"
     left_out = len(chosen) - len(vectors)
     also = f"; {left_out} not checked ({', '.join(options.skip)})" if left_out else ""

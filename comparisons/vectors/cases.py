@@ -277,7 +277,7 @@ def mixture_1d_cases() -> Iterator[Case]:
     yield _g1(
         "narrow-start",
         "variances start so small that every responsibility is 0 or 1: the first step is k-means, "
-        "and all but one density of each value underflow",
+        "and of most values every density underflows",
         "hard-assignment underflow",
         _draw_1d(14, 40, [1, 1], [0.0, 4.0], [1.0, 1.0]),
         ([0.5, 0.5], [0.0, 4.0], [1e-4, 1e-4]),
