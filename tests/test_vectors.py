@@ -123,6 +123,27 @@ def test_the_exact_mixture_equals_another_program_at_50_digits():
         assert max(abs(a - b) for a, b in zip(ours, theirs)) < mpmath.mpf(10) ** -45
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gmm1d-far-start",
+        "gmm1d-offset-1e8",
+        "gmm1d-equal-components",
+        "gmm2d-correlation-0.99999",
+        "gmm2d-missing-offset",
+        "hmm-surprise",
+        "hmm-geyser-50",
+    ],
+)
+def test_fifty_digits_are_enough(name, monkeypatch):
+    case = CASES[name]
+    fifty = generate.follow(case, case.data, case.start)
+    monkeypatch.setattr(exact, "DIGITS", 90)
+    for n, point in generate.follow(case, case.data, case.start).items():
+        assert generate.distance(point.parameters, fifty[n].parameters) < 1e-25
+        assert abs(point.log_likelihood - fifty[n].log_likelihood) < 1e-25
+
+
 def test_exact_steps_in_one_dimension_and_in_any_are_the_same():
     one, other = (
         generate.follow(case, case.data, case.start)
