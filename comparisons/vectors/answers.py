@@ -90,4 +90,8 @@ def main(lines: Iterable[str], out: TextIO, *, readable: bool = False) -> None:
 
 if __name__ == "__main__":
     np.seterr(all="ignore")  # what is not finite is refused, in words
-    main(sys.stdin, sys.stdout, readable="--readable" in sys.argv[1:])
+    READABLE = "--readable" in sys.argv[1:]
+    if not READABLE:
+        # Small fits would do without the compiled E-steps; once loaded, they are used.
+        from models import hmm_kernels, mixture_kernels  # noqa: F401
+    main(sys.stdin, sys.stdout, readable=READABLE)
