@@ -61,6 +61,10 @@ coverage: env  ## Simulate 1,000 data sets and write docs/coverage.md
 bench: env  ## Time the estimators beside the libraries and write docs/benchmark.md
 	@$(BIN)/lockstep bench --out docs $(ARGS)
 
+.PHONY: vectors
+vectors: env  ## Make the conformance vectors anew, at 50 digits
+	@$(BIN)/python -m comparisons.vectors.generate
+
 .PHONY: check
 check: env  ## Lint, check the format and the types
 	@$(BIN)/ruff check .

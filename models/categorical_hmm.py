@@ -428,6 +428,19 @@ def start(
     )
 
 
+def check_parameters(given: Mapping[str, Any]) -> Parameters:
+    """Return parameters made of nested lists or arrays by name.
+
+    Raises
+    ------
+    ValueError
+        As `records.checked_parameters`.
+    """
+    return records.checked_parameters(
+        Parameters, given, {"startprob": "K", "transmat": "KK", "emissionprob": "KV"}
+    )
+
+
 def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Sequences:
     """Return the data as a tuple of integer sequences.
 
@@ -468,6 +481,8 @@ def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) ->
                 f"sequence {n} has shape {array.shape}; each needs shape (T,) with T >= 1 "
                 "(wrap a single sequence in a tuple)"
             )
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"sequence {n} has symbols that are no numbers: one is {given[0]!r}")
         symbols = array.astype(np.int64)
         for t in np.flatnonzero((symbols != array) | (symbols < lowest) | (symbols >= V)):
             mend = f"; missing=True takes {MASKED} for a symbol not observed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -138,6 +138,59 @@ COLLAPSE = 1e-12
 """A variance below this share of the data's own (a millionth in standard deviations) counts as
 collapsed: EM on its way into a singularity passes any bound within a few iterations, and no
 mixture that double precision can resolve about a common origin is so narrow."""
+
+
+SUM = 1e-9
+"""How far the sum of a distribution's probabilities may be from 1."""
+
+
+def checked_parameters[P: Parameters](
+    kind: type[P], given: Mapping[str, Any], shapes: Mapping[str, str]
+) -> P:
+    """Return parameters made of what was given by name, such as nested lists.
+
+    Parameters
+    ----------
+    kind : type
+        A model's Parameters.
+    given : mapping of str to array_like
+    shapes : mapping of str to str
+        For each field its axes as letters: ``"KD"`` is (K, D).
+
+    Raises
+    ------
+    ValueError
+        If a field is missing or unknown, a shape does not fit the others, a number is not finite,
+        or a distribution has a negative entry or does not sum to 1.
+    """
+    if set(given) != set(shapes):
+        raise ValueError(f"the parameters are {', '.join(given)}; expected {', '.join(shapes)}")
+    sizes: dict[str, int] = {}
+    arrays: dict[str, Floats] = {}
+    for name, letters in shapes.items():
+        try:
+            array = arrays[name] = np.asarray(given[name], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} must be numbers: {error}") from None
+        for letter, size in zip(letters, array.shape):
+            sizes.setdefault(letter, size)
+        expected = tuple(sizes.get(letter, 1) for letter in letters)
+        if array.shape != expected or not array.size:
+            wanted = ", ".join(f"{letter} = {sizes.get(letter, '?')}" for letter in set(letters))
+            raise ValueError(
+                f"{name} has shape {array.shape}; expected ({', '.join(letters)}) with {wanted} "
+                "and nothing empty"
+            )
+        for index in np.argwhere(~np.isfinite(array)):
+            place = [int(i) for i in index]
+            raise ValueError(f"{name}{place} is {array[*place]}; every parameter must be finite")
+    for name in kind.PROBABILITIES:
+        array, sums = arrays[name], arrays[name].sum(axis=-1)
+        if (array < 0).any():
+            raise ValueError(f"{name} has a negative entry, {array.min():g}: it is no probability")
+        if (np.abs(sums - 1) > SUM).any():
+            raise ValueError(f"{name} must sum to 1 (in each row), and the sums are {sums}")
+    return kind(**arrays)
 
 
 def refuse_empty(counts: Floats) -> None:
