@@ -266,7 +266,8 @@ def m_step(
 
     centre = weights @ means
     total = weights @ (variances + (means - centre) ** 2)
-    for k in np.flatnonzero(~(variances > records.COLLAPSE * total)):
+    least = np.maximum(records.COLLAPSE * total, (records.RESOLUTION * means) ** 2)
+    for k in np.flatnonzero(~(variances > least)):
         raise DegenerateError(
             f"component {k} collapsed onto a point: its variance fell to {variances[k]:.3g} "
             f"at {means[k]:.6g}"

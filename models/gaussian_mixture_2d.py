@@ -365,10 +365,11 @@ def m_step(
     weights = counts / counts.sum()  # (9.26)
 
     # Relative to the spread of all data, by its Cholesky factor, so that units do not matter.
-    centred = means - weights @ means
+    centre = weights @ means
+    centred = means - centre
     total = np.einsum("k,kde->de", weights, covariances + _squares(centred))
     variances = np.diagonal(total)
-    for d in np.flatnonzero(~(variances > 0)):
+    for d in np.flatnonzero(~(variances > (records.RESOLUTION * centre) ** 2)):
         raise DegenerateError(
             f"all components collapsed in column {d}: it is constant at {means[0, d]:.6g}"
         )

@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from numba import types
 
-from models.records import COLLAPSE, Floats
+from models.records import COLLAPSE, RESOLUTION, Floats
 
 ROWS = 512
 """Rows of a block: with K = 8, a log joint of 32 KiB."""
@@ -380,7 +380,9 @@ def climb_1d(
         for k in range(K):
             deviation = path[1, done + 1, k] - centre
             spread += path[0, done + 1, k] * (path[2, done + 1, k] + deviation * deviation)
-            lowest, fewest = min(lowest, path[2, done + 1, k]), min(fewest, counts[k])
+            rounding = (RESOLUTION * path[1, done + 1, k]) ** 2
+            lowest = min(lowest, path[2, done + 1, k] - rounding)
+            fewest = min(fewest, counts[k])
         if not (np.isfinite(trace[done]) and fewest > 0 and lowest > COLLAPSE * spread):
             break
         changes[done] = change
@@ -422,6 +424,8 @@ def _sound(covariances: Floats, weights: Floats, means: Floats, factors: Floats)
             centre += weights[k] * means[k, d]
         for k in range(K):
             spread[d] += weights[k] * (covariances[k, d, d] + (means[k, d] - centre) ** 2)
+        if not spread[d] > (RESOLUTION * centre) ** 2:
+            return False
     for k in range(K):
         if not (weights[k] > 0 and _cholesky(covariances[k], factors, k)):
             return False

@@ -139,6 +139,9 @@ COLLAPSE = 1e-12
 collapsed: EM on its way into a singularity passes any bound within a few iterations, and no
 mixture that double precision can resolve about a common origin is so narrow."""
 
+RESOLUTION = 4 * 2.0**-52
+"""A standard deviation below this share of the mean is nothing but the rounding of the data."""
+
 
 SUM = 1e-9
 """How far the sum of a distribution's probabilities may be from 1."""

@@ -257,6 +257,24 @@ def test_a_stretch_ends_where_a_component_may_collapse():
     assert plane.iterations == fit.iterations
 
 
+@pytest.mark.parametrize("value", [0.1, 1e8 / 3, -7.3e-9])
+@pytest.mark.parametrize("step_by_step", [False, True])
+def test_a_constant_is_told_from_its_rounding(value, step_by_step):
+    held = {"update": lambda _, new: new} if step_by_step else {}
+    flat = np.full(50, value)
+    start = gm1.Parameters([0.4, 0.6], [value * 0.9, value * 1.2], np.full(2, value**2))
+    fit = em.fit(MODELS[0], start, flat, **held)
+    assert fit.status == "degenerate"
+    assert "collapsed onto a point" in fit.message
+    x = np.column_stack([np.random.default_rng(0).normal(size=50), flat])
+    plane = gm2.Parameters(
+        [0.4, 0.6], [[-1, value * 0.9], [1, value * 1.2]], [np.diag([1.0, value**2])] * 2
+    )
+    fit = em.fit(MODELS[1], plane, x, **held)
+    assert fit.status == "degenerate"
+    assert "collapsed" in fit.message
+
+
 def test_a_fit_in_stretches_is_the_fit_step_by_step():
     rng = np.random.default_rng(3)
     _, x = mixture_1d(rng, 2, 500)
