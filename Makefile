@@ -57,6 +57,10 @@ peer-tests: env  ## Run scikit-learn's and hmmlearn's own tests on our estimator
 coverage: env  ## Simulate 1,000 data sets and write docs/coverage.md
 	@$(BIN)/python -m comparisons.studies docs/coverage.md
 
+.PHONY: validation
+validation: env  ## Validate right and wrong implementations, and write docs/validation.md
+	@$(BIN)/python tests/validated.py
+
 .PHONY: check
 check: env  ## Lint, check the format and the types
 	@$(BIN)/ruff check .

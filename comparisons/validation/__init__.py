@@ -71,8 +71,9 @@ class Trial:
         else:
             outcome = carry_out(check, self.bench)
         self.outcomes[check.name] = outcome
+        candidate = self.bench.candidate
         core = outcome.status is Status.FAILED and not check.hard
-        if core and not self._diagnosed and self.bench.candidate.from_start:
+        if core and candidate.answered and candidate.from_start and not self._diagnosed:
             self._diagnosed = True
             told = [c for c in causes.diagnose(self.bench) if c not in self.bench.causes]
             self.bench.causes[:0] = told

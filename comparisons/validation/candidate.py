@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,8 @@ class Candidate:
     kind, text : str
         What it is, and how it is called.
     from_start, one_sequence, estimator, pair : bool
+    answered : bool
+        Whether it has ever answered.
     """
 
     name: str
@@ -74,7 +76,7 @@ class Candidate:
     one_sequence: bool = False
     estimator: bool = False
     pair: bool = False
-    _answered: bool = field(default=False, repr=False)
+    answered: bool = False
 
     @classmethod
     def of(cls, target: str, model: str, limit: float) -> Candidate:
@@ -118,10 +120,10 @@ class Candidate:
         """Return the answer to a question about this model, from a new process if need be."""
         if self.python and not self.channel.running:
             self.describe()
-        if not self._answered:
+        if not self.answered:
             limit = FIRST * (limit or self.channel.limit)
         answer = self.channel.ask({"model": self.model, **question}, limit)
-        self._answered = True
+        self.answered = True
         return answer
 
     def iterate(self, problem: Problem, iterations: int, limit: float | None = None) -> Result:

@@ -91,6 +91,7 @@ class Channel:
                 start_new_session=True,
             )
         except OSError as error:
+            self._errors.close()
             raise StartError(f"cannot run {self.command[0]}: {error.strerror or error}") from None
         self._process, self._lines = process, queue.Queue()
         threading.Thread(target=_read, args=(process.stdout, self._lines), daemon=True).start()
@@ -129,7 +130,7 @@ class Channel:
             raise TroubleError("crashed", f"its process ended {code}", said)
         try:
             answer = json.loads(answered)
-        except ValueError:
+        except (ValueError, RecursionError):
             self.close()
             raise TroubleError("rubbish", f"printed {_short(answered)}, which is no JSON") from None
         if not isinstance(answer, dict) or answer.get("id") != name:

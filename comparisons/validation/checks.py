@@ -152,7 +152,7 @@ class Bench:
         return answer_or_trouble
 
     def iterate(self, problem: Problem, iterations: int = 1) -> Arrays:
-        """Return the candidate's parameters, if their names and shapes are right and all are finite.
+        """Return the candidate's parameters, if names and shapes are right and all are finite.
 
         Raises
         ------
@@ -540,7 +540,8 @@ def monotone(bench: Bench) -> Passed:
                 trace = np.array([bench.score(p, problem) for p in path])
         except ArithmeticError as error:
             raise Failed(f"there is no log-likelihood at its parameters: {error}") from None
-        gains = np.diff(trace)
+        with np.errstate(invalid="ignore"):
+            gains = np.diff(trace)
         low = (
             int(gains.argmin()) if np.isfinite(gains).all() else int(np.argmin(np.isfinite(gains)))
         )

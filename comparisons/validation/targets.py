@@ -66,7 +66,7 @@ MANY_SEQUENCES = {"sequences", "seqs"}
 
 def _plain(name: str) -> str:
     name = name.lower().strip("_")
-    return re.sub(r"^(init|old|new|start)_|_(init|old|new|start|k|0|hat)$", "", name)
+    return re.sub(r"^(init|old|new|start)_|_(init|old|new|start|k|hat)$|_?0$", "", name)
 
 
 def _role(name: str, names: Sequence[str]) -> str | None:
@@ -231,7 +231,7 @@ def read(returned: Any, names: Sequence[str], order: Sequence[str]) -> Answer:
         found = {name: getattr(returned, name) for name in names}
     elif isinstance(returned, tuple | list):
         # (parameters, log-likelihood): the first is read as any record is
-        if len(returned) == 2 and len(order) > 2 and np.ndim(_first_or(returned[1])) == 0:
+        if len(returned) == 2 < len(order) and _holds_fields(returned[0], len(order)):
             inner = read(returned[0], names, order)
             inner.log_likelihood = _last(returned[1])
             return inner
@@ -260,8 +260,13 @@ def read(returned: Any, names: Sequence[str], order: Sequence[str]) -> Answer:
 LOG_LIKELIHOODS = ("log_likelihood", "loglik", "ll", "log_lik", "log_likelihoods", "logl")
 
 
-def _first_or(value: Any) -> Any:
-    return value[0] if isinstance(value, list | tuple | np.ndarray) and len(value) else value
+def _holds_fields(value: Any, number: int) -> bool:
+    """Return whether a value is a record of parameters, and no array of numbers."""
+    if isinstance(value, tuple | list):
+        return len(value) >= number and np.ndim(value[0]) > 0
+    return isinstance(value, Mapping) or (
+        hasattr(value, "__dict__") and not isinstance(value, np.ndarray)
+    )
 
 
 def _last(value: Any) -> float | None:
@@ -370,9 +375,10 @@ class Call:
         self.by_place = [a.name for a in arguments if a.kind is a.POSITIONAL_ONLY]
         own = [r for r in self.roles.values() if r in several]
         self.order = tuple(own) if own else self.fields
-        if own and {("variances" if r == "sds" else r) for r in own} != set(self.fields):
-            lacks = set(self.fields) - set(own)
-            raise TargetError(f"{name}{signature} takes no {', '.join(sorted(lacks))}")
+        taken = {"variances" if role == "sds" else role for role in own}
+        if own and taken != set(self.fields):
+            lacks = [field for field in self.fields if field not in taken]
+            raise TargetError(f"{name}{signature} takes no {', '.join(lacks)}")
         self.text = f"{name}{signature}"
 
     def takes(self, role: str) -> bool:

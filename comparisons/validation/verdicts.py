@@ -132,7 +132,7 @@ class Verdict:
 
     def of(self, status: Status) -> list[Outcome]:
         """Return the outcomes of that status."""
-        return [o for o in self.outcomes if o.status is status]
+        return [o for o in self.outcomes if o.status == status]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict in JSON's types, as ``--format json`` prints it."""
