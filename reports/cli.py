@@ -144,6 +144,25 @@ def parser() -> argparse.ArgumentParser:
             help="for whatever is random in the fits (default: %(default)s)",
         )
         command.add_argument(
+            "--with",
+            dest="guest",
+            metavar="TARGET",
+            help="also fit with this, as named for 'lockstep validate'",
+        )
+        command.add_argument(
+            "--with-command",
+            dest="guest_command",
+            metavar="'PROGRAM ARGS'",
+            help="also fit with this program",
+        )
+        if command is report:
+            command.add_argument(
+                "--model",
+                type=_hyphened,
+                choices=[_hyphened(name) for name in models.names()],
+                help="the model that --with fits",
+            )
+        command.add_argument(
             "--json",
             metavar="FILE",
             help="also write the results as JSON there; '-' is standard output",
@@ -264,11 +283,36 @@ def _chosen(names: Sequence[str] | None, there: Sequence[str], what: str) -> lis
     return [name for name in there if not names or name in names]
 
 
+def _invite(arguments: argparse.Namespace) -> list[str]:
+    """Invite the candidate, if there is one, and return its name."""
+    target = arguments.guest or arguments.guest_command
+    if target is None:
+        return []
+    if arguments.guest and arguments.guest_command:
+        raise UsageError("name either --with or --with-command")
+    if arguments.model is None:
+        raise UsageError(f"say with --model which model {target} fits")
+    from comparisons.implementations import invite
+    from comparisons.validation import LIMIT
+    from comparisons.validation.candidate import UnusableError
+    from comparisons.validation.channel import StartError
+    from comparisons.validation.guest import invited
+
+    model, command = arguments.model.replace("-", "_"), arguments.guest is None
+    try:
+        guest = invited(target, model, command=command, limit=LIMIT)
+    except (UnusableError, StartError) as error:
+        raise UsageError(str(error)) from None
+    invite(guest)
+    return [guest.NAME]
+
+
 def _plan(arguments: argparse.Namespace) -> Plan:
     from comparisons import own_data
     from comparisons.suite import Plan
 
     chosen = _chosen(arguments.implementations, list(implementations()), "implementation")
+    chosen += _invite(arguments)
     if arguments.command == "report":
         names = _chosen(arguments.only, list(scenarios()), "scenario")
         pairs = [(scenarios()[name], scenarios()[name].prepare()) for name in names]

@@ -133,7 +133,7 @@ def trial(
 
     make = Candidate.of_command if command else Candidate.of
     candidate = make(target, model, limit)
-    with candidate.channel:
+    with candidate:
         candidate.describe()
         yield Trial(candidate, limit)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from comparisons.validation.channel import Channel, TroubleError, worker
-from comparisons.validation.problems import Arrays, Problem
+from comparisons.validation.problems import Arrays, Problem, plain
 
 FIRST = 3
 """The first answer may take this many times the limit: something may have to be compiled."""
@@ -95,6 +96,12 @@ class Candidate:
             raise UnusableError("--command is empty")
         return cls(command, model, Channel(words, limit), python=False, text=command)
 
+    def __enter__(self) -> Candidate:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.channel.close(at_once=False)
+
     def describe(self) -> None:
         """Load a Python target and find out what it is.
 
@@ -137,12 +144,9 @@ class Candidate:
         question = {"op": "iterate", **problem.to_json(), "iterations": iterations}
         return _result(self.ask(question, limit))
 
-    def configured(self, problem: Problem, seed: int) -> Result:
+    def configured(self, data: Any, dims: Mapping[str, int], seed: int) -> Result:
         """Return the candidate's own fit, from its own start."""
-        question: dict[str, Any] = {"op": "configured", "data": problem.to_json()["data"]}
-        question |= {"n_components": problem.n_components, "seed": seed}
-        if "emissionprob" in problem.start:
-            question["n_features"] = problem.start["emissionprob"].shape[-1]
+        question = {"op": "configured", "data": plain(data), **dims, "seed": seed}
         return _result(self.ask(question))
 
     def expect(self, problem: Problem) -> dict[str, Any]:

@@ -46,10 +46,23 @@ class Problem:
 
     def to_json(self) -> dict[str, Any]:
         """Return data and start in JSON's types."""
-        data = (
-            [s.tolist() for s in self.data] if isinstance(self.data, tuple) else self.data.tolist()
-        )
-        return {"data": data, "start": {name: a.tolist() for name, a in self.start.items()}}
+        return {
+            "data": plain(self.data),
+            "start": {name: a.tolist() for name, a in self.start.items()},
+        }
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """The model's sizes."""
+        sizes = {"n_components": self.n_components}
+        if "emissionprob" in self.start:
+            sizes["n_features"] = self.start["emissionprob"].shape[-1]
+        return sizes
+
+
+def plain(data: Any) -> list[Any]:
+    """Return data in JSON's types."""
+    return [s.tolist() for s in data] if isinstance(data, tuple) else list(data.tolist())
 
 
 @cache
@@ -116,10 +129,7 @@ def _jittered(p: Floats, rng: np.random.Generator) -> Floats:
 def random_starts(model: str, problem: Problem, number: int, seed: int) -> list[Problem]:
     """Return the problem with so many random starts, as EM would choose them."""
     module, rng = models.load(model), np.random.default_rng(seed)
-    dims = {"n_components": problem.n_components}
-    if model == HMM:
-        dims["n_features"] = problem.start["emissionprob"].shape[-1]
-    starts = [module.start(problem.data, dims, rng).arrays() for _ in range(number)]
+    starts = [module.start(problem.data, problem.dims, rng).arrays() for _ in range(number)]
     return [replace(problem, start=start) for start in starts]
 
 
