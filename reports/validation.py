@@ -23,6 +23,10 @@ HEADLINES = {
 }
 
 
+MANY = 6
+"""Titles in a row that are still read."""
+
+
 def headline(verdict: Verdict) -> str:
     """Return the verdict in a sentence."""
     passed, failed, skipped = (
@@ -73,7 +77,10 @@ def print_text(verdict: Verdict, console: Console) -> None:
     def plain(text: str) -> str:
         return to_ascii(text.replace("≤", "<=")) if ascii_only else text
 
-    def say(text: str, style: str = "", indent: int = 0) -> None:
+    def say(text: str = "", style: str = "", indent: int = 0) -> None:
+        if not text:
+            console.print()
+            return
         console.print(Padding(Text(plain(text), style=style), (0, 0, 0, indent), expand=False))
 
     say(f"{verdict.target}  {verdict.model.replace('_', '-')}", "bold")
@@ -82,7 +89,7 @@ def print_text(verdict: Verdict, console: Console) -> None:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
-    say("")
+    say()
     for outcome in (*verdict.of(Status.PASSED), *verdict.of(Status.FAILED)):
         style = COLOURS[outcome.status]
         table.add_row(
@@ -91,33 +98,36 @@ def print_text(verdict: Verdict, console: Console) -> None:
             Text(plain(_how_far(outcome) or _brief(outcome)), style=style),
         )
     console.print(table, highlight=False)
-    say("")
+    say()
     for reason, titles in _not_checked(verdict).items():
-        say(f"– Not checked, {reason}: {'; '.join(titles)}.", "dim")
+        what = "; ".join(titles)
+        if len(titles) > MANY:
+            what = f"{len(titles)} checks, from {titles[0]} to {titles[-1]}"
+        say(f"– Not checked, {reason}: {what}.", "dim")
     if verdict.of(Status.NOT_CHECKED):
-        say("")
+        say()
     for outcome in verdict.of(Status.FAILED):
         say(f"✗ {outcome.title}: {_message(outcome)}.")
     if verdict.of(Status.FAILED):
-        say("")
+        say()
     for outcome in verdict.of(Status.FAILED):
         if outcome.detail:
             say(f"{outcome.title}, the last it said:", "dim")
             say(outcome.detail.rstrip(), "dim", 2)
-            say("")
+            say()
     if verdict.deviations:
         say("Deviations, known and not wrong", "bold")
         for deviation in verdict.deviations:
             say(f"~ {deviation.name}: {deviation.evidence}.", "yellow", 2)
-        say("")
+        say()
     if verdict.timing:
         times = [f"{row['who']} {row['nanoseconds']:,.0f}" for row in verdict.timing]
         say(f"Nanoseconds per observation and iteration: {', '.join(times)}.", "dim")
-        say("")
+        say()
     tone = "green" if verdict.word is Word.VALID else "bold red"
     say(f"{_glyph(verdict)} {headline(verdict)}", tone)
     for place, cause in enumerate(verdict.causes):
-        say("")
+        say()
         say(f"{'Probable cause' if not place else 'Or'}: {cause.name}", "bold")
         say(f"{_sentence(cause.evidence)}", "", 2)
         say(f"To mend it: {cause.mend}.", "", 2)
@@ -127,7 +137,7 @@ def print_text(verdict: Verdict, console: Console) -> None:
 
 def _brief(outcome: Outcome) -> str:
     """Return the words that stand for a number where there is none, if they are few."""
-    return outcome.message if outcome.status is Status.PASSED and len(outcome.message) < 36 else ""
+    return outcome.message if outcome.status is Status.PASSED and len(outcome.message) < 40 else ""
 
 
 def _not_checked(verdict: Verdict) -> dict[str, list[str]]:

@@ -189,7 +189,7 @@ def test_no_two_mistakes_leave_the_same_fingerprint(model_name):
     # Some differ little at a given start; a thousand times the tolerance is still no coincidence.
     apart = 1e3 * mistakes.SAME
     made = []
-    for (kind,) in (k for k in mistakes.candidates(model_name) if len(k) == 1):
+    for (kind,) in mistakes.candidates(model_name)[0]:
         results = [
             mistakes.run((kind,), p.start, p.data)
             for p in (general(model_name, 91), general(model_name, 92))
@@ -205,15 +205,22 @@ def test_no_two_mistakes_leave_the_same_fingerprint(model_name):
         assert furthest > apart, (a, b)
 
 
-def test_every_mistake_explains_itself(model_name):
+def test_every_mistake_explains_itself_whatever_the_conventions_around_it(model_name):
     seen = [general(model_name, seed) for seed in (91, 92)]
-    for (kind,) in (k for k in mistakes.candidates(model_name) if len(k) == 1):
-        observed = [
-            mistakes.Observed(p.start, p.data, [mistakes.run((kind,), p.start, p.data)])
-            for p in seen
-        ]
-        names = [guess.name for guess in mistakes.guesses(model_name, observed)]
-        assert names == [kind.NAME], kind
+    for (kind,) in mistakes.candidates(model_name)[0]:
+        for chosen in (mistakes.conventions(model_name)[0], mistakes.conventions(model_name)[-1]):
+            made = [mistakes.run((kind, *chosen), p.start, p.data) for p in seen]
+            observed = [mistakes.Observed(p.start, p.data, [m]) for p, m in zip(seen, made)]
+            names = [guess.name for guess in mistakes.guesses(model_name, observed)]
+            assert names[0] == kind.NAME, (kind, chosen)
+
+
+def test_a_convention_alone_changes_nothing(model_name):
+    p, root = general(model_name, 91), mistakes.root(model_name)
+    right = mistakes.run((root,), p.start, p.data)
+    for chosen in mistakes.conventions(model_name)[1:]:
+        made = mistakes.run(chosen, p.start, p.data)
+        assert max(mistakes.distances(made, right).values()) < 1e-12, chosen
 
 
 def test_the_right_numbers_have_no_explanation(model_name):
@@ -318,10 +325,10 @@ def test_what_a_candidate_prints_is_no_answer(tmp_path):
         ("pass", "its process ended with status 0"),
         ("import time; time.sleep(60)", "no answer within 3 s"),
         ("import sys; sys.stdin.close(); print('[' * 10**6)", "which is no JSON"),
-        ('print(\'{"id": "q1"}\', flush=True); input()', "has no object 'parameters'"),
+        ('print(\'{"id": "q1"}\', flush=True); input()', "answered without an object 'parameters'"),
         (
             'print(\'{"id": "q1", "parameters": {"weights": [[1], 2]}}\', flush=True)',
-            "weights is no array of numbers",
+            "answered with weights that are no array of numbers",
         ),
     ],
 )

@@ -159,10 +159,11 @@ def tables() -> str:
 
 def main() -> None:
     """Renew the tables in the page."""
+    made = tables()
     text = PAGE.read_text("utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}", "utf-8")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Validation: whether anyone's EM is right, and if not, what is wrong.
 
 A candidate runs in a process of its own (`channel`, `worker`); a Python object is recognised by its
-interface (`targets`), any other program speaks JSON. `checks` ask it questions whose answers are
-known (`exact`, `problems`); where its numbers are wrong, `causes` compares them with those of known
-`mistakes`.
+interface (`targets`), any other program speaks JSON. `checks` (`iterations` and `hard` cases) ask
+it questions whose answers are known (`exact`, `problems`); where its numbers are wrong, `causes`
+compares them with those of known `mistakes`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from comparisons.validation.bench import Bench
     from comparisons.validation.candidate import Candidate
-    from comparisons.validation.checks import Bench, Check
+    from comparisons.validation.checks import Check
     from comparisons.validation.verdicts import Outcome, Verdict
 
 LIMIT = 10.0
@@ -34,7 +35,8 @@ class Trial:
     """
 
     def __init__(self, candidate: Candidate, limit: float) -> None:
-        from comparisons.validation.checks import Bench, checks
+        from comparisons.validation.bench import Bench
+        from comparisons.validation.checks import checks
 
         self.bench: Bench = Bench(candidate, limit)
         self.checks: list[Check] = checks(candidate.model)

@@ -158,16 +158,20 @@ class Candidate:
 def _result(answer: dict[str, Any]) -> Result:
     given = answer.get("parameters")
     if not isinstance(given, dict):
-        raise TroubleError("rubbish", "the answer has no object 'parameters'")
+        raise TroubleError("rubbish", "answered without an object 'parameters'")
     arrays = {}
     for name, value in given.items():
         try:
             arrays[str(name)] = np.array(value, dtype=np.float64)
         except (TypeError, ValueError):
-            raise TroubleError("rubbish", f"{name} is no array of numbers") from None
+            raise TroubleError(
+                "rubbish", f"answered with {name} that are no array of numbers"
+            ) from None
     score = answer.get("log_likelihood")
     if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise TroubleError("rubbish", f"log_likelihood is {score!r:.80}, not a number")
+        raise TroubleError(
+            "rubbish", f"answered with the log_likelihood {score!r:.80}, which is no number"
+        )
     return Result(
         arrays,
         None if score is None else float(score),

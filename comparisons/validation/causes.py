@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from comparisons.validation import mistakes
+from comparisons.validation.bench import Bench, Failed
 from comparisons.validation.channel import TroubleError
-from comparisons.validation.checks import Bench, Failed
 from comparisons.validation.mistakes import Guess, Observed
 from comparisons.validation.verdicts import Cause
 from models.records import Floats

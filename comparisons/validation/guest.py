@@ -90,7 +90,7 @@ def invited(target: str, model: str, *, command: bool, limit: float) -> Guest:
 def _fit(candidate: Candidate, problem: Problem) -> PointFit:
     import models
     from comparisons.problem import Mode
-    from comparisons.validation.checks import Bench, in_space
+    from comparisons.validation.bench import Bench, in_space
     from comparisons.validation.problems import Problem as Question
     from models.fits import PointFit, Status, stack
 

@@ -1158,6 +1158,98 @@ class ByLikelihood(_RawXi, _RawGamma):
     MEND = "divide each sequence's counts by its p(x) before adding them (Rabiner, equation 109)"
 
 
+# --- conventions: no mistakes, and without effect where there is none ----------------------------
+
+
+class _InEvidence(Mixture):
+    NAME = "a small number in the responsibilities' denominator"
+    MEND = "leave the guard out: logarithms (logsumexp) never divide zero by zero"
+    EPSILON = 0.0
+
+    def responsibilities(self) -> Floats:
+        constant = -0.5 * self.D * np.log(2 * np.pi)
+        p = np.exp(self.log_weights() + self.log_density() + constant)
+        return p / (p.sum(axis=1, keepdims=True) + self.EPSILON)
+
+
+class _InTotals(Mixture):
+    NAME = "a small number in the totals"
+    MEND = "leave the guard out, or treat a component without points as an error"
+    EPSILON = 0.0
+
+    def totals(self, r: Floats) -> Floats:
+        return r.sum(axis=0) + self.EPSILON
+
+
+class _InDivisors(_InTotals):
+    def totals(self, r: Floats) -> Floats:
+        return r.sum(axis=0)
+
+    def mean_divisor(self, r: Floats) -> Floats:
+        return self.totals(r) + self.EPSILON
+
+    def covariance_divisor(self, r: Floats) -> Floats:
+        return self.totals(r) + self.EPSILON
+
+
+GUARDS: tuple[type[Any], ...] = tuple(
+    type(f"Guard{kind.__name__}{power}", (kind,), {"EPSILON": 10.0**-power, "SAYS": says})
+    for power in range(1, 13)
+    for kind, what in (
+        (_InEvidence, "each p(x_n)"),
+        (_InTotals, "each N_k"),
+        (_InDivisors, "each N_k that divides"),
+    )
+    for says in [f"1e-{power:02d} added to {what}"]
+)
+"""Numbers that keep a division from failing, where they are large enough to show."""
+
+
+class WeightsByN(Mixture):
+    def new_weights(self, r: Floats) -> Floats:
+        return self.totals(r) / self.N
+
+
+class RawMoments(Mixture):
+    """Variances as E[x^2] - mean^2: the same, about the right means."""
+
+    def scatter(self, r: Floats, means: Floats) -> Floats:
+        centre, n = self.centre(means), self.totals(r)
+        squares = np.einsum("nk,nd,ne->kde", r, self.x, self.x)
+        return squares - n[:, None, None] * centre[:, :, None] * centre[:, None]
+
+
+class ByGamma(HMM):
+    """Transitions divided by gamma summed over all steps but the last."""
+
+    def leaving(self, gamma: Floats, xi: Floats) -> Floats:  # noqa: ARG002
+        return gamma[:-1].sum(axis=0)
+
+
+class ByEvidence(HMM):
+    """Gamma and xi divided by p(x), not normalised at each step."""
+
+    def gamma(self, alpha: Floats, beta: Floats) -> Floats:
+        return alpha * beta / alpha[-1].sum()
+
+    def xi(self, x: Integers, alpha: Floats, beta: Floats) -> Floats:
+        return self.xi_factors(x, alpha, beta) / alpha[-1].sum()
+
+
+class StartAsIs(HMM):
+    """Start probabilities divided by the number of sequences, not by their sum."""
+
+    def startprob(self, starts: Floats, total: Floats) -> Floats:  # noqa: ARG002
+        return starts / len(self.joined())
+
+
+CONVENTIONS: dict[type[Any], tuple[type[Any], ...]] = {
+    Mixture: (WeightsByN, RawMoments),
+    HMM: (ByGamma, ByEvidence, StartAsIs),
+}
+"""What right implementations do differently, to the same end; around a mistake it shows."""
+
+
 # --- any model ---------------------------------------------------------------------------------
 
 
@@ -1210,13 +1302,14 @@ def parts(cls: type[Any]) -> frozenset[str]:
 
 
 @cache
-def candidates(model: str) -> tuple[tuple[type[Any], ...], ...]:
-    """Return the model's mistakes: each alone, then each two that do not replace the same part."""
+def candidates(model: str) -> tuple[Sequence[tuple[type[Any], ...]], ...]:
+    """Return the model's mistakes: each alone, guards, each two that replace different parts."""
     single = [m for m in REGISTER if model in m.MODELS]
+    guards = [g for g in GUARDS if model in g.MODELS]
     pairs = [
         (a, b) for a, b in combinations(single, 2) if not parts(a) & parts(b) and _mixable(a, b)
     ]
-    return tuple((m,) for m in single) + tuple(pairs)
+    return [(m,) for m in single], [(g,) for g in guards], pairs
 
 
 def _mixable(a: type[Any], b: type[Any]) -> bool:
@@ -1246,12 +1339,23 @@ def distances(a: Mapping[str, Floats], b: Mapping[str, Floats]) -> dict[str, flo
     return found
 
 
+def conventions(model: str) -> list[tuple[type[Any], ...]]:
+    """Return every choice among the model's conventions, the plainest first."""
+    there = CONVENTIONS[root(model)]
+    return [chosen for n in range(len(there) + 1) for chosen in combinations(there, n)]
+
+
+@cache
+def _made(kinds: tuple[type[Any], ...]) -> type[Any]:
+    """Return the iteration with all of these mistakes and conventions."""
+    return kinds[0] if len(kinds) == 1 else type("Made", kinds, {})
+
+
 def run(kinds: Sequence[type[Any]], start: Arrays, data: Any) -> Arrays | None:
     """Return one iteration with these mistakes made; None if it cannot be computed."""
-    kind = kinds[0] if len(kinds) == 1 else type("Both", tuple(kinds), {})
     try:
         with np.errstate(all="ignore"):
-            made: Arrays = kind(start, data).step()
+            made: Arrays = _made(tuple(kinds))(start, data).step()
     except (ValueError, np.linalg.LinAlgError, IndexError):
         return None
     return made if all(np.isfinite(a).all() for a in made.values()) else None
@@ -1260,9 +1364,9 @@ def run(kinds: Sequence[type[Any]], start: Arrays, data: Any) -> Arrays | None:
 def guesses(model: str, observed: Sequence[Observed]) -> list[Guess]:
     """Return the mistakes that explain all that was observed, the best first.
 
-    A mistake explains a problem if one iteration with it, from the same parameters, gives the
-    candidate's own; or if the candidate's first iteration is right and the mistake, made from
-    what the candidate had then, gives its second.
+    A mistake explains a problem if one iteration with it gives the candidate's parameters; or, if
+    the candidate's first iteration is right, if its second is that of a loop that has something
+    stale. Two mistakes are thought of where none alone explains anything.
 
     Parameters
     ----------
@@ -1270,33 +1374,43 @@ def guesses(model: str, observed: Sequence[Observed]) -> list[Guess]:
     observed : sequence of Observed
         Problems general enough that no two mistakes give the same.
     """
-    found = list(_general(model, observed))
+    rights = [run((root(model),), o.start, o.data) for o in observed]
+    by = max(_apart(o.path[0], right) for o, right in zip(observed, rights))
+    if by <= SAME:
+        return list(_later(model, observed))
+    found = list(_miscounted(model, observed, rights, by))
     if found:
         return found
-    right = root(model)
-    rights = [run((right,), o.start, o.data) for o in observed]
-    for number in (1, 2):
-        for kinds in candidates(model):
-            if len(kinds) != number:
-                continue
-            worst, fields, by = 0.0, set[str](), 0.0
-            for o, correct in zip(observed, rights):
-                made = run(kinds, o.start, o.data)
-                if made is None or correct is None:
-                    worst = np.inf
-                    break
-                worst = max(worst, *distances(o.path[0], made).values())
-                if worst > SAME:
-                    break
-                fields |= {k for k, d in distances(correct, made).items() if d > SAME}
-                by = max(by, *distances(o.path[0], correct).values())
-            if worst <= SAME and fields:
-                found.append(
-                    _guess(kinds, worst, tuple(f for f in rights[0] or {} if f in fields), by)
-                )
-        if found:
-            break
-    return sorted(found, key=lambda g: g.distance > 100 * min(f.distance for f in found))
+    for group in candidates(model):
+        for chosen in conventions(model):
+            for kinds in group:
+                guess = _explained(kinds, chosen, observed, rights)
+                if guess is not None and guess.name not in (f.name for f in found):
+                    found.append(guess)
+            if found:
+                return found
+    return found
+
+
+def _explained(
+    kinds: tuple[type[Any], ...],
+    chosen: tuple[type[Any], ...],
+    observed: Sequence[Observed],
+    rights: Sequence[Arrays | None],
+) -> Guess | None:
+    """Return the guess that these mistakes were made, if all that was observed says so."""
+    worst, by, wrong = 0.0, 0.0, set[str]()
+    for o, right in zip(observed, rights):
+        made = run((*kinds, *chosen), o.start, o.data)
+        if made is None or right is None:
+            return None
+        worst = max(worst, *distances(o.path[0], made).values())
+        if worst > SAME:
+            return None
+        wrong |= {name for name, d in distances(right, made).items() if d > SAME}
+        by = max(by, *distances(o.path[0], right).values())
+    fields = tuple(name for name in observed[0].start if name in wrong)
+    return _guess(kinds, worst, fields, by) if fields else None
 
 
 def _guess(
@@ -1313,23 +1427,16 @@ def _guess(
     )
 
 
-def _general(model: str, observed: Sequence[Observed]) -> Iterator[Guess]:
-    """Yield what any model's loop can get wrong."""
-    right = root(model)
+def _miscounted(
+    model: str, observed: Sequence[Observed], rights: Sequence[Arrays | None], by: float
+) -> Iterator[Guess]:
+    """Yield an iteration too many, or too few."""
 
     def worst(expected: Sequence[Arrays | None]) -> float:
-        return max(
-            max(distances(o.path[0], e).values()) if e is not None else np.inf
-            for o, e in zip(observed, expected)
-        )
+        pairs = zip(observed, expected)
+        return max(_apart(o.path[0], e) for o, e in pairs)
 
-    once = [run((right,), o.start, o.data) for o in observed]
-    twice = [run((right,), e, o.data) if e is not None else None for o, e in zip(observed, once)]
     fields = tuple(observed[0].start)
-    by = worst(once)
-    if by <= SAME:
-        yield from _later(model, observed, fields)
-        return
     kept = worst([o.start for o in observed])
     if kept <= SAME:
         yield Guess(
@@ -1340,6 +1447,8 @@ def _general(model: str, observed: Sequence[Observed]) -> Iterator[Guess]:
             fields,
             by,
         )
+    kind = (root(model),)
+    twice = [None if r is None else run(kind, r, o.data) for o, r in zip(observed, rights)]
     far = worst(twice)
     if far <= SAME:
         yield Guess(
@@ -1352,37 +1461,45 @@ def _general(model: str, observed: Sequence[Observed]) -> Iterator[Guess]:
         )
 
 
-def _later(model: str, observed: Sequence[Observed], fields: tuple[str, ...]) -> Iterator[Guess]:
+def _apart(found: Arrays, expected: Arrays | None) -> float:
+    return np.inf if expected is None else max(distances(found, expected).values())
+
+
+def _later(model: str, observed: Sequence[Observed]) -> Iterator[Guess]:
     """Yield what is right in the first iteration and wrong in the second: something is stale."""
-    right = root(model)
-    seconds = [run((right,), o.path[0], o.data) for o in observed]
-    if any(len(o.path) < 2 for o in observed) or any(s is None for s in seconds):
+    kind, fields = (root(model),), tuple(observed[0].start)
+    if any(len(o.path) < 2 for o in observed):
         return
-    by = max(
-        max(distances(o.path[1], s).values()) for o, s in zip(observed, seconds) if s is not None
-    )
+    rights = [run(kind, o.path[0], o.data) for o in observed]
+    by = max(_apart(o.path[1], right) for o, right in zip(observed, rights))
     if by <= SAME:
         return
-    for stale in (*((name,) for name in fields), fields):
-        worst, kept = 0.0, 0.0
-        for o in observed:
-            mixed = {k: (o.start if k in stale else o.path[0])[k] for k in fields}
-            made = run((right,), mixed, o.data)
-            frozen = {
-                k: (o.path[0] if k in stale else s)[k]
-                for s in [run((right,), o.path[0], o.data)]
-                if s is not None
-                for k in fields
-            }
-            worst = max(worst, np.inf if made is None else max(distances(o.path[1], made).values()))
-            kept = max(kept, max(distances(o.path[1], frozen).values()))
-        names = " and ".join(stale)
-        if worst <= SAME:
+    same = max(_apart(o.path[1], o.path[0]) for o in observed)
+    if same <= SAME:
+        yield Guess(
+            "one iteration only",
+            "the first: nothing changed any more",
+            "do as many iterations as asked for, each from the result of the last",
+            same,
+            fields,
+            by,
+            "M-step",
+            stateful=True,
+        )
+        return
+    for stale in fields:
+        used, kept = 0.0, 0.0
+        for o, right in zip(observed, rights):
+            mixed = {k: (o.start if k == stale else o.path[0])[k] for k in fields}
+            used = max(used, _apart(o.path[1], run(kind, mixed, o.data)))
+            frozen = None if right is None else {**right, stale: o.path[0][stale]}
+            kept = max(kept, _apart(o.path[1], frozen))
+        if used <= SAME:
             yield Guess(
-                f"E-step with the {names} of the start",
-                f"an iteration whose E-step still used the {names} of the start",
+                f"E-step with the {stale} of the start",
+                f"an iteration whose E-step still used the {stale} of the start",
                 "give each E-step the parameters of the last M-step",
-                worst,
+                used,
                 fields,
                 by,
                 "E-step",
@@ -1390,11 +1507,11 @@ def _later(model: str, observed: Sequence[Observed], fields: tuple[str, ...]) ->
             )
         elif kept <= SAME:
             yield Guess(
-                f"{names} updated once only",
-                f"the first: {names} no longer changed",
+                f"{stale} updated once only",
+                f"the first: the {stale} changed no more",
                 "update all parameters in every iteration",
                 kept,
-                stale,
+                (stale,),
                 by,
                 "M-step",
                 stateful=True,

@@ -174,6 +174,41 @@ def forward_transposed(obs_seq, A, B, pi):
     return A_new / A_new.sum(1)[:, None], B_new / B_new.sum(1)[:, None], gamma[0]
 
 
+def _textbook(obs_seq, A, B, pi, first, then, ahead):
+    """Run Rabiner's formulas, divided by p(x): which emissions, where, is up to the caller."""
+    T, K = len(obs_seq), len(pi)
+    b = B[:, obs_seq].T
+    alpha, beta = np.empty((T, K)), np.ones((T, K))
+    alpha[0] = first(pi, b)
+    for t in range(1, T):
+        alpha[t] = alpha[t - 1] @ A * b[t]
+    for t in range(T - 2, -1, -1):
+        beta[t] = A @ (then(b, t) * beta[t + 1])
+    evidence = alpha[-1].sum()
+    gamma = alpha * beta / evidence
+    xi = np.array([np.outer(alpha[t], ahead(b, t) * beta[t + 1]) * A for t in range(T - 1)])
+    A = xi.sum(axis=0) / evidence / gamma[:-1].sum(axis=0)[:, None]
+    return A, _symbols(gamma, obs_seq, B.shape[1]) / gamma.sum(axis=0)[:, None], gamma[0]
+
+
+def textbook_start(obs_seq, A, B, pi):
+    return _textbook(
+        obs_seq, A, B, pi, lambda pi, b: b[0], lambda b, t: b[t + 1], lambda b, t: b[t + 1]
+    )
+
+
+def textbook_backward(obs_seq, A, B, pi):
+    return _textbook(
+        obs_seq, A, B, pi, lambda pi, b: pi * b[0], lambda b, t: b[t], lambda b, t: b[t + 1]
+    )
+
+
+def textbook_xi(obs_seq, A, B, pi):
+    return _textbook(
+        obs_seq, A, B, pi, lambda pi, b: pi * b[0], lambda b, t: b[t + 1], lambda b, t: 1
+    )
+
+
 def returned_transposed(obs_seq, A, B, pi):
     gamma, xi = _logs(pi, A, B, obs_seq)
     n = xi.sum(axis=0)
@@ -339,6 +374,9 @@ WRONG = {
     "last_in_divisor": "last step's gamma in the transition denominator",
     "start_forgotten": "startprob not updated",
     "forward_transposed": "transition matrix transposed in the forward pass",
+    "textbook_start": "startprob left out of the forward pass",
+    "textbook_backward": "emission at t instead of t+1 in the backward pass",
+    "textbook_xi": "emission left out of xi",
     "returned_transposed": "transition matrix returned transposed",
     "filtered": "gamma from the forward pass alone",
     "no_beta_in_xi": "beta left out of xi",

@@ -24,8 +24,23 @@ def over_points(data, mu, sigma, pi, n_iterations):
         N_k = gamma.sum(axis=0)
         mu = gamma.T @ data / N_k
         sigma = np.sqrt(np.array([g @ (data - m) ** 2 for g, m in zip(gamma.T, mu)]) / N_k)
-        pi = N_k / N_k.sum()
+        pi = N_k / len(data)
     return mu, sigma, pi
+
+
+def not_normalised(data, mu, sigma, pi):
+    gamma = pi * pdf(data[:, None], mu, sigma)
+    N_k = gamma.sum(axis=0)
+    mu = gamma.T @ data / N_k
+    return mu, np.sqrt((gamma * (data[:, None] - mu) ** 2).sum(axis=0) / N_k), N_k / N_k.sum()
+
+
+def means_by_n_raw(parameters, data):
+    w, m, v = parameters
+    joint = np.log(w) + logpdf(data[:, None], m, np.sqrt(v))
+    r = np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))
+    m = (r * data[:, None]).mean(axis=0)
+    return r.mean(axis=0), m, data**2 @ r / r.sum(axis=0) - m**2
 
 
 def no_weights(parameters, data):
@@ -310,6 +325,8 @@ def guarded(data, mu, sigma, pi):
 
 WRONG = {
     "over_points": "responsibilities normalised over the points",
+    "not_normalised": "responsibilities not normalised",
+    "means_by_n_raw": "means divided by N",
     "no_weights": "weights left out of the responsibilities",
     "variance_as_scale": "variance taken for standard deviation",
     "sd_as_variance": "standard deviation taken for variance",
