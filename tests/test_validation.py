@@ -17,12 +17,12 @@ import pytest
 import models
 import oracles
 import validated
-from comparisons.validation import Trial, exact, mistakes, problems, validate
+from comparisons.validation import Trial, checks, exact, mistakes, problems, validate
 from comparisons.validation.candidate import Candidate, UnusableError
 from comparisons.validation.channel import Channel, StartError, TroubleError
 from comparisons.validation.targets import Call, TargetError, read
 from comparisons.validation.verdicts import Status, Word
-from comparisons.validation.worker import Server
+from inprocess import judged
 from reports import cli
 from reports import validation as rendered
 
@@ -30,35 +30,6 @@ ROOT = Path(__file__).parents[1]
 MIXTURE = "gaussian_mixture_1d"
 WRONG, RIGHT = list(validated.wrong()), list(validated.right())
 PAGE = validated.PAGE.read_text("utf-8")
-
-
-class InProcess:
-    """A channel without a process: the same questions and answers, 10 times quicker to begin."""
-
-    limit, running = 60.0, True
-
-    def __init__(self, target, model):
-        self.server = Server(target, model, ROOT)
-
-    def ask(self, question, limit=None):
-        answer = json.loads(json.dumps(self.server(json.loads(json.dumps(question)))))
-        if "error" in answer:
-            raise TroubleError("refused", answer["error"], answer["traceback"])
-        return answer
-
-
-def judged(target, model, only=lambda check: check.name != "timing"):
-    candidate = Candidate(target, model, InProcess(target, model), python=True)
-    settings = np.geterr()
-    try:
-        candidate.describe()
-        trial = Trial(candidate, limit=60.0)
-        for check in trial.checks:
-            if only(check):
-                trial.carry_out(check)
-        return trial.verdict()
-    finally:
-        np.seterr(**settings)
 
 
 # --- right and wrong ones ---------------------------------------------------------------------
@@ -102,22 +73,20 @@ def test_the_page_claims_what_the_tests_find():
     assert f"Of {len(RIGHT)} right implementations 0 are called wrong:" in PAGE
 
 
-def test_the_classroom_example_in_a_process_of_its_own():
-    seen = []
-    verdict = validate(
-        f"{ROOT}/examples/notebook_em_1d.py:em",
-        MIXTURE,
-        announce=lambda check: seen.append(check.name),
-    )
-    assert verdict.word is Word.FRAGILE
-    assert [o.name for o in verdict.of(Status.FAILED)] == ["far-away"]
-    assert [c.name for c in verdict.causes] == ["underflow"]
-    assert seen == [o.name for o in verdict.outcomes]
-    assert {row["who"] for row in verdict.timing} == {
+def test_the_classroom_example_by_the_command_of_the_readme():
+    command = "validate examples/notebook_em_1d.py:em --model gaussian-mixture-1d"
+    assert command in (ROOT / "README.md").read_text("utf-8")
+    run = lockstep(*command.split()[1:], "--format", "json", cwd=ROOT)
+    assert run.returncode == 1, run.stderr
+    said = json.loads(run.stdout)
+    assert said["verdict"] == "fragile"
+    assert [c["name"] for c in said["checks"] if c["status"] == "failed"] == ["far-away"]
+    assert [c["name"] for c in said["causes"]] == ["underflow"]
+    assert {row["who"] for row in said["timing"]} == {
         "candidate", "our readable EM", "our kernels", "scikit-learn"
     }  # fmt: skip
-    assert all(row["nanoseconds"] > 0 for row in verdict.timing)
-    assert "writes to the parameters that it is given" in [d.name for d in verdict.deviations]
+    assert all(row["nanoseconds"] > 0 for row in said["timing"])
+    assert "writes to the parameters that it is given" in [d["name"] for d in said["deviations"]]
 
 
 # --- the truths that candidates are compared with ---------------------------------------------
@@ -490,21 +459,18 @@ def lockstep(*arguments, cwd=None):
 def test_the_command_line(tmp_path, monkeypatch, capsys):
     write(tmp_path, STEP)
     model = ("--model", "gaussian-mixture-1d")
-    good = lockstep("candidate.py:step", *model, cwd=tmp_path)
-    assert good.returncode == 0, good.stdout + good.stderr
-    assert "Valid: 2" in good.stdout
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checks, "CHECKS", [c for c in checks.CHECKS if few(c)])
+    assert cli.main(["validate", "candidate.py:step", *model]) == 0
+    assert "Valid: 10 checks passed" in capsys.readouterr().out
     write(tmp_path, STEP.replace("- means)", "- m)"))
-    bad = lockstep("candidate.py:step", *model, "--format", "json", cwd=tmp_path)
-    assert bad.returncode == 1
-    said = json.loads(bad.stdout)
-    assert said["verdict"] == "wrong"
-    assert said["causes"][0]["name"] == "old means in the new variances"
+    assert cli.main(["validate", "candidate.py:step", *model]) == 1
+    assert "Probable cause: old means in the new variances" in capsys.readouterr().out
     for arguments, message in (
         ((), "name either a TARGET or a --command"),
         (("a.py:b", "--command", "x"), "name either a TARGET or a --command"),
         (("candidate.py:stop",), "did you mean 'step'?"),
     ):
-        monkeypatch.chdir(tmp_path)
         assert cli.main(["validate", *arguments, *model]) == 2
         said = capsys.readouterr()
         assert message in said.err

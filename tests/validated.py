@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import mutants
 from comparisons.validation import validate
 from comparisons.validation.verdicts import Status, Verdict
 
@@ -153,8 +154,27 @@ def tables() -> str:
             "| implementation | model | verdict | deviations listed |",
             "|---|---|---|---|",
             *right_rows,
+            "",
+            *mutant_lines(),
         ]
     )
+
+
+def mutant_lines() -> list[str]:
+    """Try all mutants and return what is said of them."""
+    lines, all_of_them, all_passed = [], 0, 0
+    for model in mutants.SOURCES:
+        number, passed = mutants.tried(model)
+        all_of_them, all_passed = all_of_them + number, all_passed + len(passed)
+        for text in passed:
+            changed = " ".join(mutants.difference(model, text)) or "(a line less)"
+            lines.append(f"- {model.replace('_', '-')}: `{changed}`")
+    return [
+        f"Three right implementations were changed in one place at a time, in {all_of_them} ways: "
+        f"{all_of_them - all_passed} of the changes are caught. These are not:",
+        "",
+        *lines,
+    ]
 
 
 def main() -> None:

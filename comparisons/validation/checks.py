@@ -249,6 +249,9 @@ def carry_out(check: Check, bench: Bench) -> Outcome:
         status, message, facts = Status.FAILED, failed.message, failed.facts
         if failed.cause is not None and failed.cause.name not in (c.name for c in bench.causes):
             bench.causes.append(failed.cause)
+    except (ArithmeticError, ValueError) as error:
+        # A singular covariance, say, where no check before looked for one.
+        status, message = Status.FAILED, f"its parameters cannot be judged: {error}"
     except TroubleError as trouble:
         words = {"hung": "it hangs: ", "crashed": "it crashes: ", "rubbish": "it ", "refused": ""}
         status, message = Status.FAILED, words[trouble.kind] + trouble.message

@@ -64,7 +64,7 @@ def _fall(adapter: Estimator, start: Arrays, data: Any) -> Habit:
     # A ridge as wide as the data, from the optimum without one: the likelihood must fall.
     arguments = adapter.arguments(data)
     ridge = float(np.var(data))
-    optimum = adapter.fitted(adapter.begin(start, 300).fit(*arguments), data).parameters
+    optimum = adapter.fitted(adapter.begin(start, 60).fit(*arguments), data).parameters
     made = adapter.begin(optimum, 100, reg_covar=ridge, tol=1e6).fit(*arguments)
     values = list(made.lower_bounds_)
     if made.converged_ and len(values) > 1 and values[-1] < values[-2]:

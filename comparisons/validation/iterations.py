@@ -227,7 +227,7 @@ def m_step(bench: Bench) -> Passed:
         statistics, _ = bench.model.e_step(bench.record(problem.start), bench.checked(problem))
         try:
             slopes = bench.model.score_free(statistics, found) / problem.size
-        except ArithmeticError as error:
+        except (ArithmeticError, ValueError) as error:
             raise Failed(f"there are no derivatives at its result: {error}") from None
         largest = float(np.abs(slopes).max())
         if not largest <= LOCKSTEP:
@@ -261,7 +261,7 @@ def monotone(bench: Bench) -> Passed:
         try:
             with np.errstate(all="ignore"):
                 trace = np.array([bench.score(p, problem) for p in path])
-        except ArithmeticError as error:
+        except (ArithmeticError, ValueError) as error:
             raise Failed(f"there is no log-likelihood at its parameters: {error}") from None
         with np.errstate(invalid="ignore"):
             gains = np.diff(trace)

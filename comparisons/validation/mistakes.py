@@ -364,6 +364,26 @@ class NoHalf(Mixture):
 
 
 @_mistake
+class WrongSign(Mixture):
+    NAME = "the minus in the exponent left out"
+    SAYS = "densities with exp(+d^2 / 2): they grow with the distance"
+    MEND = "the exponent is minus half the squared distance"
+
+    def squares(self) -> Floats:
+        return -super().squares()
+
+
+@_mistake
+class UnitSpread(Mixture):
+    NAME = "the variance left out of the exponent"
+    SAYS = "squared distances that are not divided by the variance"
+    MEND = "divide the squared distance by the variance (multiply by the inverse covariance)"
+
+    def inverse(self) -> Floats:
+        return np.broadcast_to(np.eye(self.D), (self.K, self.D, self.D))
+
+
+@_mistake
 class NoConstant(Mixture):
     NAME = "the density's constant left out"
     SAYS = "densities without 1 / sigma (without the determinant): it differs by component"
@@ -778,6 +798,19 @@ class Filtered(HMM):
 
     def gamma(self, alpha: Floats, beta: Floats) -> Floats:  # noqa: ARG002
         return alpha / alpha.sum(axis=1, keepdims=True)
+
+
+@_mistake
+class GammaNotNormalised(HMM):
+    NAME = "gamma not normalised"
+    SAYS = "gamma = alpha beta as it is: p(z_t, x) in place of p(z_t | x)"
+    MEND = "divide gamma[t] by its sum, which is p(x)"
+
+    def gamma(self, alpha: Floats, beta: Floats) -> Floats:
+        return alpha * beta
+
+    def startprob(self, starts: Floats, total: Floats) -> Floats:  # noqa: ARG002
+        return starts / len(self.joined())
 
 
 class _AlphaScaled(HMM):
