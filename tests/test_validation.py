@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import models
+import mutants
 import oracles
 import validated
 from comparisons.validation import Trial, checks, exact, mistakes, problems, validate
@@ -64,6 +65,22 @@ def test_a_program_in_any_language_is_valid(case):
     verdict = case.validate()
     assert [(o.name, o.message) for o in verdict.of(Status.FAILED)] == []
     assert validated.right_row(case, verdict) in PAGE.splitlines(), "run make validation"
+
+
+@pytest.mark.parametrize("model", mutants.SOURCES)
+def test_some_changes_to_a_right_implementation(model, tmp_path):
+    path, function = mutants.SOURCES[model]
+    assert judged(f"{ROOT / path}:{function}", model, few).word is not Word.WRONG
+    texts = mutants.mutants((ROOT / path).read_text("utf-8"))
+    for text in texts[2::20]:
+        (tmp_path / "mutant.py").write_text(text)
+        try:
+            verdict = judged(f"{tmp_path}/mutant.py:{function}", model, few)
+        except UnusableError:
+            continue
+        if verdict.word is Word.VALID:  # then it is one that the page lists
+            changed = " ".join(mutants.difference(model, text)) or "(a line less)"
+            assert f"- {model.replace('_', '-')}: `{changed}`" in PAGE.splitlines()
 
 
 def test_the_page_claims_what_the_tests_find():
@@ -422,6 +439,33 @@ def test_answers_are_read_in_many_forms():
         read({"weights": w, "means": m}, names, names)
     with pytest.raises(TargetError, match="takes no weights, variances"):
         Call(lambda data, mu: None, models.load(MIXTURE))
+
+
+OWN = """
+class Mine:
+    def __init__(self, K):
+        self.K = K
+
+    def fit(self, X):
+        x = X[:, 0]
+        self.mu = np.quantile(x, (np.arange(self.K) + 0.5) / self.K)
+        self.pi, self.sigma = np.full(self.K, 1 / self.K), np.full(self.K, x.std())
+        for _ in range(STEPS):
+            self.pi, self.mu, v = step((self.pi, self.mu, self.sigma**2), x)
+            self.sigma = np.sqrt(v)
+"""
+
+
+@pytest.mark.parametrize(("steps", "word"), [(400, Word.VALID), (2, Word.WRONG)])
+def test_an_estimator_with_a_start_of_its_own_is_judged_by_where_it_ends(tmp_path, steps, word):
+    text = STEP + OWN.replace("STEPS", str(steps))
+    verdict = judged(write(tmp_path, text, "Mine"), MIXTURE)
+    assert verdict.word is word
+    assert verdict.kind.endswith("from its own start")
+    said = {o.name: o for o in verdict.outcomes}
+    assert said["lockstep"].message == "it cannot be told where to begin"
+    if word is Word.WRONG:
+        assert "where one more iteration would gain" in said["own-fit"].message
 
 
 LOG_LIKELIHOODS = {

@@ -49,7 +49,6 @@ class Implementation(Protocol):
 ORDER = ("em", "scikit-learn", "hmmlearn", "pymc-advi", "pymc-nuts")
 """Rows of a table come in this order; others follow by name."""
 
-
 _guests: dict[str, Implementation] = {}
 
 

@@ -640,18 +640,12 @@ class Estimator(Adapter):
 
     def fitted(self, made: Any, data: Any) -> Answer:
         """Return what a fitted estimator holds."""
-        found = {}
-        for name in self.fields:
-            for alias in (name, *ALIASES[name].split()):
-                if hasattr(made, f"{alias}_"):
-                    found[name] = getattr(made, f"{alias}_")
-                    break
-        if (
-            "variances" in self.fields
-            and "variances" not in found
-            and hasattr(made, "covariances_")
-        ):
-            found["variances"] = made.covariances_
+        found = {name: value for name in self.fields if (value := _held(made, name)) is not None}
+        if "variances" in self.fields and "variances" not in found:
+            if (sds := _held(made, "sds")) is not None:
+                found["variances"] = np.asarray(sds, dtype=np.float64) ** 2
+            elif hasattr(made, "covariances_"):
+                found["variances"] = made.covariances_
         missing = [name for name in self.fields if name not in found]
         if missing:
             raise ValueError(f"after fit() it has no {', '.join(f'{n}_' for n in missing)}")
@@ -709,6 +703,16 @@ class Estimator(Adapter):
         made = self.make(n_components, n_features=n_features, random_state=seed)
         returned = made.fit(*self.arguments(data))
         return self.fitted(made if returned is None else returned, data)
+
+
+def _held(made: Any, name: str) -> Any:
+    """Return the array that an object holds under a name of that role, or None."""
+    for alias in (name, *ALIASES[name].split()):
+        for form in (f"{alias}_", alias):
+            value = getattr(made, form, None)
+            if not callable(value) and np.ndim(value):
+                return value
+    return None
 
 
 def recognise(target: Any, model: Any) -> Adapter:
