@@ -255,10 +255,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"lockstep: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(
-            "\nlockstep: interrupted; finished fits are kept, run the command again to go on",
-            file=sys.stderr,
-        )
+        kept = "; finished fits are kept, run the command again to go on"
+        said = "" if arguments.command == "validate" else kept
+        print(f"\nlockstep: interrupted{said}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -95,11 +95,12 @@ def tried(model: str) -> tuple[int, list[str]]:
     return len(texts), passed
 
 
-def difference(model: str, text: str) -> list[str]:
-    """Return the lines of a mutant that are not in its source."""
-    source = (ROOT / SOURCES[model][0]).read_text("utf-8")
-    there = set(ast.unparse(ast.parse(source)).splitlines())
-    return [line.strip() for line in text.splitlines() if line not in there]
+def difference(model: str, text: str) -> str:
+    """Return the line of a mutant that is not in its source, or the line that it lacks."""
+    source = ast.unparse(ast.parse((ROOT / SOURCES[model][0]).read_text("utf-8"))).splitlines()
+    pairs = zip(source, text.splitlines(), strict=True)
+    was, now = next((a.strip(), b.strip()) for a, b in pairs if a != b)
+    return f"{was}` left out" if now == "pass" else f"{now}`"
 
 
 if __name__ == "__main__":
@@ -107,4 +108,4 @@ if __name__ == "__main__":
         number, survivors = tried(name)
         print(f"{name}: {number - len(survivors)} of {number} are caught; these pass:")
         for survivor in survivors:
-            print("   ", *difference(name, survivor) or ["(a line less)"])
+            print(f"    `{difference(name, survivor)}")

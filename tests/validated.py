@@ -166,12 +166,13 @@ def mutant_lines() -> list[str]:
     for model in mutants.SOURCES:
         number, passed = mutants.tried(model)
         all_of_them, all_passed = all_of_them + number, all_passed + len(passed)
-        for text in passed:
-            changed = " ".join(mutants.difference(model, text)) or "(a line less)"
-            lines.append(f"- {model.replace('_', '-')}: `{changed}`")
+        name = model.replace("_", "-")
+        lines += [f"- {name}: `{mutants.difference(model, text)}" for text in passed]
     return [
         f"Three right implementations were changed in one place at a time, in {all_of_them} ways: "
-        f"{all_of_them - all_passed} of the changes are caught. These are not:",
+        f"{all_of_them - all_passed} of the changes are caught. The others are below; each of them "
+        "computes the same: a factor that all components share cancels, as does one that all steps "
+        "of a single sequence share, and more zeros add nothing.",
         "",
         *lines,
     ]

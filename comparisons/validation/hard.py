@@ -18,11 +18,9 @@ LONG = 1e-7
 """One iteration over 100,000 steps: logarithms near -1e5 are rounded by 1e-11, and a forward pass
 on logarithms adds up to 1e-9 of that (hmmlearn's does); a slip shows at 1e-3 or more."""
 
-
 FAR = 1e-5
 """Data at 1e8 with a standard deviation of 1 are rounded by 1.5e-8 whenever they are multiplied;
 squares, of 1e16, by 1: an iteration that subtracts squares is off by 1 or more."""
-
 
 EPSILON = 1e-9
 """Largest amount that, added to each total N_k, is a guard against division by zero."""

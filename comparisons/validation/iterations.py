@@ -20,10 +20,8 @@ FIRST_STEP = 1e-12
 which every parameter is about 1. What is further off, but within `LOCKSTEP`, is no slip: a guard of
 1e-12 in a denominator, or a constant typed to 12 digits."""
 
-
 RISE = 1e-10
 """A fall of the log-likelihood by less than this share of it is rounding."""
-
 
 ITERATIONS = 10
 """Of the checks in lock step."""
