@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from comparisons.validation import Trial
 from comparisons.validation.candidate import Candidate
@@ -45,7 +46,8 @@ def judged(
     candidate = Candidate(target, model, channel, python=True)
     settings = np.geterr()
     try:
-        with warnings.catch_warnings():
+        # Arrays are small here: the threads of a linear algebra library would only wait.
+        with warnings.catch_warnings(), threadpool_limits(1):
             candidate.describe()
             trial = Trial(candidate, limit=60.0)
             for check in trial.checks:

@@ -710,7 +710,7 @@ def _held(made: Any, name: str) -> Any:
     for alias in (name, *ALIASES[name].split()):
         for form in (f"{alias}_", alias):
             value = getattr(made, form, None)
-            if not callable(value) and np.ndim(value):
+            if value is not None and not callable(value) and np.ndim(value):
                 return value
     return None
 
