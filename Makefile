@@ -65,6 +65,10 @@ bench: env  ## Time the estimators beside the libraries and write docs/benchmark
 vectors: env  ## Make the conformance vectors anew, at 50 digits
 	@$(BIN)/python -m comparisons.vectors.generate
 
+.PHONY: validation
+validation: env  ## Validate right and wrong implementations, and write docs/validation.md
+	@$(BIN)/python tests/validated.py
+
 .PHONY: check
 check: env  ## Lint, check the format and the types
 	@$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from comparisons.cache import FitCache, Timed, key
-from comparisons.implementations import implementations
+from comparisons.implementations import Implementation, guests, implementations, invite
 from comparisons.problem import Mode, Problem
 from models.fits import Status
 
@@ -40,8 +40,10 @@ class Failure:
 type Result = Timed | Failure
 
 
-def _exit_with_parent() -> None:
-    """Leave no orphan when the main process is killed."""
+def _begin(invited: Collection[Implementation]) -> None:
+    """Invite the main process's guests, and leave no orphan when it is killed."""
+    for guest in invited:
+        invite(guest)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -115,7 +117,7 @@ def run(
             announce(task, known, True)
 
     for task, result in _in_lanes(todo):
-        if isinstance(result, Timed):
+        if isinstance(result, Timed) and task.implementation not in guests():
             cache.store(todo[task], result)
         results[task] = result
         announce(task, result, False)
@@ -127,7 +129,9 @@ def _in_lanes(tasks: Collection[Task]) -> Iterator[tuple[Task, Result]]:
     context = multiprocessing.get_context("spawn")
 
     def lane() -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_exit_with_parent)
+        return ProcessPoolExecutor(
+            1, mp_context=context, initializer=_begin, initargs=(list(guests().values()),)
+        )
 
     lanes = {name: lane() for name in {task.implementation for task in tasks}}
     try:

@@ -1,4 +1,4 @@
-"""The command line: ``lockstep report``, ``compare``, ``bench`` and ``list``."""
+"""The command line: ``lockstep report``, ``compare``, ``validate``, ``bench`` and ``list``."""
 
 from __future__ import annotations
 
@@ -144,6 +144,25 @@ def parser() -> argparse.ArgumentParser:
             help="for whatever is random in the fits (default: %(default)s)",
         )
         command.add_argument(
+            "--with",
+            dest="guest",
+            metavar="TARGET",
+            help="also fit with this, as named for 'lockstep validate'",
+        )
+        command.add_argument(
+            "--with-command",
+            dest="guest_command",
+            metavar="'PROGRAM ARGS'",
+            help="also fit with this program",
+        )
+        if command is report:
+            command.add_argument(
+                "--model",
+                type=_hyphened,
+                choices=[_hyphened(name) for name in models.names()],
+                help="the model that --with fits",
+            )
+        command.add_argument(
             "--json",
             metavar="FILE",
             help="also write the results as JSON there; '-' is standard output",
@@ -172,12 +191,73 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--out", type=Path, metavar="DIR", help="write a page there: Markdown, picture and JSON"
     )
+    _add_validate(commands)
     commands.add_parser(
         "list",
         help="list scenarios and implementations",
         description="List the built-in scenarios, the implementations and the models.",
     )
     return top
+
+
+def _hyphened(text: str) -> str:
+    return text.replace("_", "-")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+_seconds.__name__ = "number of seconds"
+
+
+def _add_validate(commands: Any) -> None:
+    validate = commands.add_parser(
+        "validate",
+        help="check anyone's EM, and say what is wrong with it",
+        description="Check an implementation of EM, in Python or any other language, against "
+        "enumeration, 50-digit arithmetic and the reference; name the likely mistake if its "
+        "numbers are wrong. It runs in a process of its own, under a time limit.",
+        epilog="Exit status: 0 valid; 1 a check failed; 2 bad usage, or a target that cannot be "
+        "loaded. Example: lockstep validate my_em.py:em_step --model gaussian-mixture-1d",
+    )
+    validate.add_argument(
+        "target",
+        nargs="?",
+        metavar="TARGET",
+        help="package.module:object or path/to/file.py:object: a function of one iteration, an "
+        "E-step and an M-step (file.py:e_step,m_step), a fit function, or an estimator",
+    )
+    validate.add_argument(
+        "--command",
+        dest="program",
+        metavar="'PROGRAM ARGS'",
+        help="a program in place of TARGET: one JSON problem a line on its standard input, one "
+        "JSON answer a line on its standard output",
+    )
+    validate.add_argument(
+        "--model",
+        required=True,
+        type=_hyphened,
+        choices=[_hyphened(name) for name in models.names()],
+        help="the model it is meant to fit",
+    )
+    validate.add_argument(
+        "--format",
+        default="text",
+        choices=("text", "json", "junit", "markdown"),
+        help="how the verdict is printed (default: %(default)s)",
+    )
+    validate.add_argument(
+        "--limit",
+        type=_seconds,
+        default=10.0,
+        metavar="S",
+        help="seconds that an answer may take (default: %(default)g)",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -188,6 +268,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _list()
         if arguments.command == "bench":
             return _bench(arguments)
+        if arguments.command == "validate":
+            return _validate(arguments)
         return _run(arguments)
     except UsageError as error:
         print(f"lockstep: {error}", file=sys.stderr)
@@ -199,10 +281,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"lockstep: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(
-            "\nlockstep: interrupted; finished fits are kept, run the command again to go on",
-            file=sys.stderr,
-        )
+        kept = "; finished fits are kept, run the command again to go on"
+        said = "" if arguments.command == "validate" else kept
+        print(f"\nlockstep: interrupted{said}", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -265,11 +346,36 @@ def _chosen(names: Sequence[str] | None, there: Sequence[str], what: str) -> lis
     return [name for name in there if not names or name in names]
 
 
+def _invite(arguments: argparse.Namespace) -> list[str]:
+    """Invite the candidate, if there is one, and return its name."""
+    target = arguments.guest or arguments.guest_command
+    if target is None:
+        return []
+    if arguments.guest and arguments.guest_command:
+        raise UsageError("name either --with or --with-command")
+    if arguments.model is None:
+        raise UsageError(f"say with --model which model {target} fits")
+    from comparisons.implementations import invite
+    from comparisons.validation import LIMIT
+    from comparisons.validation.candidate import UnusableError
+    from comparisons.validation.channel import StartError
+    from comparisons.validation.guest import invited
+
+    model, command = arguments.model.replace("-", "_"), arguments.guest is None
+    try:
+        guest = invited(target, model, command=command, limit=LIMIT)
+    except (UnusableError, StartError) as error:
+        raise UsageError(str(error)) from None
+    invite(guest)
+    return [guest.NAME]
+
+
 def _plan(arguments: argparse.Namespace) -> Plan:
     from comparisons import own_data
     from comparisons.suite import Plan
 
     chosen = _chosen(arguments.implementations, list(implementations()), "implementation")
+    chosen += _invite(arguments)
     if arguments.command == "report":
         names = _chosen(arguments.only, list(scenarios()), "scenario")
         pairs = [(scenarios()[name], scenarios()[name].prepare()) for name in names]
@@ -334,6 +440,39 @@ def _run(arguments: argparse.Namespace) -> int:
         write_whole(Path(arguments.json), text + "\n")
     print_verdicts(content, out, tables)
     return AGREE if agrees(content) else DISAGREE
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    if (arguments.target is None) == (arguments.program is None):
+        raise UsageError("name either a TARGET or a --command")
+    from rich.console import Console
+
+    from comparisons.validation import validate
+    from comparisons.validation.candidate import UnusableError
+    from comparisons.validation.channel import StartError
+    from comparisons.validation.verdicts import Word
+    from reports import validation
+
+    notes = Console(stderr=True)
+    with contextlib.ExitStack() as stack:
+        tell = (
+            stack.enter_context(notes.status("Starting ...")).update if notes.is_terminal else None
+        )
+        try:
+            verdict = validate(
+                arguments.program or arguments.target,
+                arguments.model.replace("-", "_"),
+                command=arguments.program is not None,
+                limit=arguments.limit,
+                announce=lambda check: tell(f"{check.title} ...") if tell else None,
+            )
+        except (UnusableError, StartError) as error:
+            raise UsageError(str(error)) from None
+    if arguments.format == "text":
+        validation.print_text(verdict, Console())
+    else:
+        print(validation.FORMATS[arguments.format](verdict))
+    return AGREE if verdict.word is Word.VALID else DISAGREE
 
 
 def agrees(content: dict[str, Any]) -> bool:

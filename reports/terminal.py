@@ -37,7 +37,7 @@ def print_verdicts(content: dict[str, Any], out_dir: Path, console: Console) -> 
     ascii_only = not (console.encoding or "").lower().startswith("utf")
 
     def plain(text: str) -> str:
-        return _to_ascii(text) if ascii_only else text
+        return to_ascii(text) if ascii_only else text
 
     def say(text: str, style: str = "", indent: int = 0) -> None:
         line = Text(plain(text), style=style)
@@ -136,7 +136,8 @@ def _remarks(scenario: Entry) -> list[str]:
     return remarks
 
 
-def _to_ascii(text: str) -> str:
+def to_ascii(text: str) -> str:
+    """Return the text without the glyphs that some terminals lack."""
     for glyph, plain in verdicts.ASCII.items():
         text = text.replace(glyph, plain)
     return text.encode("ascii", "replace").decode()

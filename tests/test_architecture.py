@@ -40,7 +40,8 @@ def test_the_readable_models_do_not_know_their_compiled_twins():
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["list"], ["report", "--help"], ["bench", "--help"]]
+    "command",
+    [["--help"], ["list"], *([name, "--help"] for name in ("report", "validate", "bench"))],
 )
 def test_start_up_loads_nothing_heavy(command):
     heavy = ["pymc", "arviz", "matplotlib", "sklearn", "scipy", "pandas", "numba", "rich"]

@@ -49,10 +49,26 @@ class Implementation(Protocol):
 ORDER = ("em", "scikit-learn", "hmmlearn", "pymc-advi", "pymc-nuts")
 """Rows of a table come in this order; others follow by name."""
 
+_guests: dict[str, Implementation] = {}
 
-@cache
+
+def invite(guest: Implementation) -> None:
+    """Let something that is no module of this package take part, in this process."""
+    _guests[guest.NAME] = guest
+
+
+def guests() -> dict[str, Implementation]:
+    """Return those invited, by name."""
+    return dict(_guests)
+
+
 def implementations() -> dict[str, Implementation]:
     """Return all implementations by name."""
+    return {**_modules(), **_guests}
+
+
+@cache
+def _modules() -> dict[str, Implementation]:
     found = {}
     for info in pkgutil.iter_modules(__path__):
         if not info.name.startswith("_"):

@@ -1,0 +1,168 @@
+"""Validation: whether anyone's EM is right, and if not, what is wrong.
+
+A candidate runs in a process of its own (`channel`, `worker`); a Python object is recognised by its
+interface (`targets`), any other program speaks JSON. `checks` (`iterations` and `hard` cases) ask
+it questions whose answers are known (`exact`, `problems`); where its numbers are wrong, `causes`
+compares them with those of known `mistakes`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from comparisons.validation.bench import Bench
+    from comparisons.validation.candidate import Candidate
+    from comparisons.validation.checks import Check
+    from comparisons.validation.verdicts import Outcome, Verdict
+
+LIMIT = 10.0
+"""Seconds that an answer may take, unless a caller says otherwise."""
+
+
+class Trial:
+    """The validation of one candidate, check by check.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        Described already.
+    limit : float
+        Seconds that an answer may take.
+    """
+
+    def __init__(self, candidate: Candidate, limit: float) -> None:
+        from comparisons.validation.bench import Bench
+        from comparisons.validation.checks import checks
+
+        self.bench: Bench = Bench(candidate, limit)
+        self.checks: list[Check] = checks(candidate.model)
+        self.outcomes: dict[str, Outcome] = {}
+        self._began = time.perf_counter()
+        self._diagnosed = False
+
+    def _in_the_way(self, check: Check) -> str:
+        """Return why a check would say nothing new: what failed before it."""
+        from comparisons.validation.verdicts import Status
+
+        stages = {"interface": (), "core": ("interface",), "deep": ("interface", "core")}
+        for other in self.checks:
+            outcome = self.outcomes.get(other.name)
+            before = other.stage in stages[check.stage]
+            if before and outcome is not None and outcome.status is Status.FAILED:
+                return f"as long as this fails: {outcome.title}"
+        return ""
+
+    def carry_out(self, check: Check) -> Outcome:
+        """Carry out one check, after those before it."""
+        from comparisons.validation import causes
+        from comparisons.validation.checks import carry_out
+        from comparisons.validation.verdicts import Outcome, Status
+
+        if check.name in self.outcomes:
+            return self.outcomes[check.name]
+        if check.stage != "interface":
+            for other in self.checks:
+                if other.name not in self.outcomes and self._before(other, check):
+                    self.carry_out(other)
+        if reason := self._in_the_way(check):
+            outcome = Outcome(check.name, check.title, Status.NOT_CHECKED, reason, hard=check.hard)
+        else:
+            outcome = carry_out(check, self.bench)
+        self.outcomes[check.name] = outcome
+        candidate = self.bench.candidate
+        core = outcome.status is Status.FAILED and not check.hard
+        if core and candidate.answered and candidate.from_start and not self._diagnosed:
+            self._diagnosed = True
+            told = [c for c in causes.diagnose(self.bench) if c not in self.bench.causes]
+            self.bench.causes[:0] = told
+        return outcome
+
+    def _before(self, other: Check, check: Check) -> bool:
+        order = {"interface": 0, "core": 1, "deep": 2}
+        return order[other.stage] < order[check.stage]
+
+    def verdict(self) -> Verdict:
+        """Return the verdict on what was carried out."""
+        from comparisons.validation.verdicts import Verdict
+
+        candidate = self.bench.candidate
+        seen: dict[str, None] = {}
+        deviations = [
+            d for d in self.bench.deviations if not (d.name in seen or seen.update({d.name: None}))
+        ]
+        return Verdict(
+            target=candidate.name,
+            model=candidate.model,
+            kind=candidate.kind,
+            text=candidate.text,
+            outcomes=[self.outcomes[c.name] for c in self.checks if c.name in self.outcomes],
+            causes=tuple(self.bench.causes),
+            deviations=tuple(deviations),
+            timing=tuple(self.bench.timing),
+            seconds=time.perf_counter() - self._began,
+        )
+
+
+@contextmanager
+def trial(
+    target: str, model: str, *, command: bool = False, limit: float = LIMIT
+) -> Iterator[Trial]:
+    """Give a candidate's trial, and end its process afterwards.
+
+    Parameters
+    ----------
+    target : str
+        ``package.module:object``, ``path/to/file.py:object``, or a command line.
+    model : str
+        The name of a module in `models`.
+    command : bool, optional
+        Whether the target is a command line.
+    limit : float, optional
+        Seconds that an answer may take.
+
+    Raises
+    ------
+    UnusableError
+        If the target cannot be loaded or called.
+    StartError
+        If a command cannot be run.
+    """
+    from comparisons.validation.candidate import Candidate
+
+    make = Candidate.of_command if command else Candidate.of
+    candidate = make(target, model, limit)
+    with candidate:
+        candidate.describe()
+        yield Trial(candidate, limit)
+
+
+def validate(
+    target: str,
+    model: str,
+    *,
+    command: bool = False,
+    limit: float = LIMIT,
+    announce: Callable[[Check], None] = lambda _: None,
+    only: Callable[[Check], bool] = lambda _: True,
+) -> Verdict:
+    """Carry out all checks on a candidate and return the verdict.
+
+    Parameters
+    ----------
+    target, model, command, limit
+        As for `trial`.
+    announce : callable, optional
+        Called with each check before it is carried out.
+    only : callable, optional
+        Which checks to carry out.
+    """
+    with trial(target, model, command=command, limit=limit) as held:
+        for check in held.checks:
+            if only(check):
+                announce(check)
+                held.carry_out(check)
+        return held.verdict()

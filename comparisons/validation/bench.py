@@ -1,0 +1,301 @@
+"""What checks work with: a candidate on trial, and how a check can end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import models
+from comparisons.judging import LOCKSTEP
+from comparisons.validation import problems
+from comparisons.validation.candidate import Candidate, Result
+from comparisons.validation.channel import TroubleError
+from comparisons.validation.problems import HMM, Arrays, Problem
+from comparisons.validation.targets import field_names
+from comparisons.validation.verdicts import Cause, Deviation
+from models.records import Floats, entries
+
+
+class Failed(Exception):  # noqa: N818 - an outcome
+    """The candidate's answer is not the right one."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        measured: float | None = None,
+        allowed: float | None = None,
+        where: str = "",
+        iteration: int | None = None,
+        cause: Cause | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message, self.cause = message, cause
+        self.facts: dict[str, Any] = {
+            "measured": measured,
+            "allowed": allowed,
+            "where": where,
+            "iteration": iteration,
+        }
+
+
+class NotChecked(Exception):  # noqa: N818 - an outcome
+    """The check does not apply, or cannot be afforded; the message says why."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What a check that passed has to say."""
+
+    message: str
+    measured: float | None = None
+    allowed: float | None = None
+    where: str = ""
+
+
+@dataclass
+class Bench:
+    """A candidate on trial, with what has been learned of it so far."""
+
+    candidate: Candidate
+    limit: float
+    deviations: list[Deviation] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
+    timing: list[dict[str, Any]] = field(default_factory=list)
+    rate: float = 0.0
+    """Seconds per observation and iteration, of the longest work so far."""
+    most: int = 200
+    """That work; below, the pipe is all that is measured."""
+    answers: dict[tuple[int, int], Result | TroubleError] = field(default_factory=dict)
+    kept: list[Problem] = field(default_factory=list)
+
+    @property
+    def model(self) -> Any:
+        """The model's module."""
+        return models.load(self.candidate.model)
+
+    @property
+    def hmm(self) -> bool:
+        """Whether the model is the hidden Markov model."""
+        return self.candidate.model == HMM
+
+    def general(self, seed: int, K: int, size: int) -> Problem:
+        """Return a general problem of a kind that the candidate takes."""
+        one = self.candidate.one_sequence
+        return problems.general(self.candidate.model, seed, K, size, one=one)
+
+    def record(self, arrays: Mapping[str, Floats]) -> Any:
+        """Return the model's parameters."""
+        return self.model.Parameters(**{k: arrays[k] for k in self.fields})
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the model's parameters."""
+        return field_names(self.model)
+
+    def read(self, section: str) -> str:
+        """Return where something is explained."""
+        return f"docs/{self.candidate.model.replace('_', '-')}.md, {section}"
+
+    def raw(self, problem: Problem, iterations: int) -> Result:
+        """Return the candidate's answer, whatever it is; the same question is asked once."""
+        key = (id(problem), iterations)
+        if key not in self.answers:
+            work = problem.size * max(iterations, 1)
+            expected = self.rate * work
+            if expected > self.limit:
+                raise NotChecked(
+                    f"at its speed this would take about {expected:.0f} s; the limit is "
+                    f"{self.limit:g} s (--limit)"
+                )
+            began, warm = time.perf_counter(), self.candidate.channel.running
+            self.kept.append(problem)  # so that no other gets its id
+            try:
+                answer = self.candidate.iterate(problem, iterations)
+            except TroubleError as trouble:
+                self.answers[key] = trouble
+                raise
+            self.answers[key] = answer
+            if work >= self.most and warm:
+                seconds = answer.seconds or time.perf_counter() - began
+                self.rate, self.most = seconds / work, work
+        answer_or_trouble = self.answers[key]
+        if isinstance(answer_or_trouble, TroubleError):
+            raise answer_or_trouble
+        return answer_or_trouble
+
+    def iterate(self, problem: Problem, iterations: int = 1) -> Arrays:
+        """Return the candidate's parameters, if names and shapes are right and all are finite.
+
+        Raises
+        ------
+        Failed
+        """
+        found = self.raw(problem, iterations).parameters
+        self.shaped(found, problem)
+        for name in self.fields:
+            if not np.isfinite(found[name]).all():
+                place = tuple(int(i) for i in np.argwhere(~np.isfinite(found[name]))[0])
+                entry = f"{name}[{','.join(map(str, place))}]"
+                raise Failed(
+                    f"{entry} is {found[name][place]}", where=entry, iteration=iterations or None
+                )
+        return {name: found[name] for name in self.fields}
+
+    def shaped(self, found: Mapping[str, Floats], problem: Problem) -> None:
+        """Raise Failed unless the parameters have the right names and shapes."""
+        missing = [name for name in self.fields if name not in found]
+        if missing:
+            said = ", ".join(found) or "nothing"
+            raise Failed(f"the answer lacks {', '.join(missing)}; it has {said}")
+        for name in self.fields:
+            shape, wanted = found[name].shape, problem.start[name].shape
+            if shape == wanted:
+                continue
+            cause = None
+            if shape == (1, *wanted):
+                cause = Cause(
+                    "keepdims over the wrong axes",
+                    f"your {name} has the shape {shape}: a division by a sum with keepdims=True "
+                    "gave it a leading axis",
+                    "divide by xi.sum(axis=(0, 2))[:, None]"
+                    if name == "transmat"
+                    else "drop keepdims, or sum over the axis that is meant",
+                    self.read("M-step"),
+                )
+            elif shape == wanted[::-1]:
+                cause = Cause(
+                    f"{name} returned transposed",
+                    f"your {name} has the shape {shape}, which is {wanted} the other way round",
+                    f"return it with the shape {wanted}",
+                    self.read("The model"),
+                )
+            raise Failed(f"{name} has shape {shape}; expected {wanted}", where=name, cause=cause)
+
+    def inexact(self, by: float) -> None:
+        """Note that one iteration is further off than rounding alone would put it."""
+        self.deviations.append(
+            Deviation(
+                "less than double precision",
+                f"one iteration is off by {by:.1g}, where rounding comes to 1e-15: a small number "
+                "in a denominator, or a constant with few digits",
+            )
+        )
+
+    def reference(self, problem: Problem, iterations: int = 1) -> Arrays:
+        """Return what our readable EM makes of a problem."""
+        parameters = self.record(problem.start)
+        data = self.checked(problem)
+        for _ in range(iterations):
+            parameters = self.model.m_step(self.model.e_step(parameters, data)[0])
+        return parameters.arrays()  # type: ignore[no-any-return]
+
+    def checked(self, problem: Problem) -> Any:
+        """Return the data as the model takes them."""
+        return tuple(problem.data) if self.hmm else problem.data
+
+    def score(self, arrays: Mapping[str, Floats], problem: Problem) -> float:
+        """Return the log-likelihood, by our own function: the judge is never the contestant."""
+        return float(self.model.log_likelihood(self.record(arrays), self.checked(problem)))
+
+    def apart(self, found: Arrays, expected: Arrays) -> tuple[float, str, str]:
+        """Return the largest difference, the entry that has it, and both values in words.
+
+        Means count in the expected standard deviations, variances and covariances in products of
+        two of them, probabilities as they are.
+        """
+        worst, where, said = -1.0, "", ""
+        scales = self.scales(expected)
+        record = self.record(expected)
+        for entry, name, index in entries(record):
+            difference = abs(found[name][index] - expected[name][index]) / scales[name][index]
+            if difference > worst:
+                worst, where = float(difference), entry
+                said = f"{found[name][index]:.10g} in place of {expected[name][index]:.10g}"
+        return worst, where, said
+
+    def scales(self, expected: Arrays) -> Arrays:
+        """Return the unit of each parameter."""
+        found = {name: np.ones_like(a) for name, a in expected.items()}
+        if "variances" in expected:
+            found["means"] = np.sqrt(expected["variances"])
+            found["variances"] = expected["variances"]
+        if "covariances" in expected:
+            sds = np.sqrt(np.diagonal(expected["covariances"], axis1=1, axis2=2))
+            found["means"], found["covariances"] = sds, sds[:, :, None] * sds[:, None, :]
+        return found
+
+    def equal(
+        self,
+        found: Arrays,
+        expected: Arrays,
+        allowed: float,
+        what: str,
+        iteration: int | None = None,
+        cause: Callable[[], Cause | None] = lambda: None,
+    ) -> tuple[float, str]:
+        """Return the largest difference and its entry; raise Failed if it is not allowed."""
+        worst, where, said = self.apart(found, expected)
+        if not worst <= allowed:
+            raise Failed(
+                f"{where} is {said} ({what})",
+                measured=worst,
+                allowed=allowed,
+                where=where,
+                iteration=iteration,
+                cause=cause(),
+            )
+        return worst, where
+
+
+def in_space(model: Any, found: Arrays, iteration: int | None) -> None:
+    """Raise Failed unless parameters are in the model's space, up to rounding."""
+    for name in model.Parameters.PROBABILITIES:
+        p = found[name]
+        if (p < 0).any():
+            raise Failed(f"{name} has the entry {p.min():.6g}, below zero", iteration=iteration)
+        off = np.abs(p.sum(axis=-1) - 1)
+        if off.max() > LOCKSTEP:
+            row = np.unravel_index(off.argmax(), off.shape) if off.ndim else ()
+            where = f"{name}[{int(row[0])}]" if row else name
+            raise Failed(
+                f"{where} sums to {float(p.sum(axis=-1)[row]):.10g}, not to 1",
+                measured=float(off.max()),
+                allowed=LOCKSTEP,
+                where=where,
+                iteration=iteration,
+            )
+    if "variances" in found and (found["variances"] <= 0).any():
+        k = int(found["variances"].argmin())
+        where = f"variances[{k}]"
+        raise Failed(
+            f"{where} is {found['variances'][k]:.6g}, not positive",
+            where=where,
+            iteration=iteration,
+        )
+    for k, c in enumerate(found.get("covariances", ())):
+        skew = float(np.abs(c - c.T).max() / np.abs(c).max())
+        if skew > LOCKSTEP:
+            raise Failed(
+                f"covariances[{k}] is not symmetric: {c[0, 1]:.6g} and {c[1, 0]:.6g}",
+                measured=skew,
+                where=f"covariances[{k}]",
+                iteration=iteration,
+            )
+        lowest = float(np.linalg.eigvalsh((c + c.T) / 2)[0])
+        if lowest <= 0:
+            raise Failed(
+                f"covariances[{k}] is not positive definite: it has the eigenvalue {lowest:.4g}",
+                measured=lowest,
+                where=f"covariances[{k}]",
+                iteration=iteration,
+            )
+
+
+def first_line(text: str) -> str:
+    """Return the beginning of what may be a long message."""
+    return text.splitlines()[0][:120] if text else ""

@@ -1,0 +1,269 @@
+"""The checks, from cheap to deep. Each asks the candidate something whose answer is known.
+
+A check returns what it measured, or raises `Failed` or `NotChecked`; whatever the candidate does
+wrong besides (no answer, a crash, rubbish) is the check's failure too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from comparisons.judging import NEAR_OPTIMUM
+from comparisons.validation import hard, iterations
+from comparisons.validation.bench import Bench, Failed, NotChecked, Passed, first_line, in_space
+from comparisons.validation.candidate import Candidate
+from comparisons.validation.channel import TroubleError
+from comparisons.validation.problems import HMM, Problem
+from comparisons.validation.verdicts import Deviation, Outcome, Status
+
+
+def own_optimum(bench: Bench) -> Passed:
+    """Judge what it fits from its own start."""
+    gaps, reached = [], 0
+    for seed in (71, 72, 73):
+        problem = bench.general(seed, 2, 200)
+        found = bench.candidate.configured(problem.data, problem.dims, seed=0).parameters
+        bench.shaped(found, problem)
+        in_space(bench.model, found, None)
+        score = bench.score(found, problem)
+        best = _best(bench, problem)
+        gap = best - score
+        moved = Problem(problem.data, {k: found[k] for k in bench.fields})
+        gain = bench.score(bench.reference(moved), problem) - score
+        if not gain <= NEAR_OPTIMUM:
+            raise Failed(
+                f"it stops at {score:.8g} nats, where one more iteration would gain {gain:.3g}; "
+                f"the optimum is {best:.8g}",
+                measured=float(gain),
+                allowed=NEAR_OPTIMUM,
+            )
+        gaps.append(gap)
+        reached += gap <= NEAR_OPTIMUM
+    if reached < len(gaps):
+        bench.deviations.append(
+            Deviation(
+                "ends short of the best optimum",
+                f"on {len(gaps) - reached} of {len(gaps)} data sets, by up to {max(gaps):.3g} "
+                "nats: another local optimum, or an early end",
+            )
+        )
+    return Passed(
+        f"{reached} of {len(gaps)} fits reach the best optimum known, the others a local one",
+        float(max(gaps)),
+        NEAR_OPTIMUM,
+    )
+
+
+def _best(bench: Bench, problem: Problem) -> float:
+    from models import em
+
+    rng = np.random.default_rng(0)
+    fit = em.fit_best(
+        bench.model,
+        bench.checked(problem),
+        problem.dims,
+        n_starts=10,
+        rng=rng,
+        max_iter=2000,
+        tol=1e-7,
+    )
+    return em.final_log_likelihood(fit)
+
+
+def habits(bench: Bench) -> Passed:
+    """Measure what surprises people who compare numbers."""
+    if not (bench.candidate.estimator and bench.candidate.from_start):
+        raise NotChecked("it is no estimator that begins where it is told")
+    problem = bench.general(43, 2, 80)
+    said = bench.candidate.ask({"op": "habits", **problem.to_json()}, 3 * bench.limit)
+    for habit in said["habits"]:
+        bench.deviations.append(Deviation(habit["name"], habit["evidence"]))
+    number = len(said["habits"])
+    return Passed(f"{number} found, listed below" if number else "none found")
+
+
+LIBRARIES = {
+    "gaussian_mixture_1d": ("scikit-learn", "sklearn.mixture:GaussianMixture"),
+    "gaussian_mixture_2d": ("scikit-learn", "sklearn.mixture:GaussianMixture"),
+    "categorical_hmm": ("hmmlearn", "hmmlearn.hmm:CategoricalHMM"),
+}
+
+TIMED, TIMED_ITERATIONS = 2_000, 5
+
+
+def timing(bench: Bench) -> Passed:
+    """Time five iterations on 2,000 observations, beside the reference and the library."""
+    from models import em
+
+    problem = bench.general(81, 3, TIMED)
+    work = TIMED * TIMED_ITERATIONS
+
+    def row(who: str, seconds: float) -> None:
+        bench.timing.append({"who": who, "nanoseconds": 1e9 * seconds / work})
+
+    bench.raw(problem, 1)
+    result = bench.raw(problem, TIMED_ITERATIONS)
+    began = time.perf_counter()
+    bench.raw(replace(problem), TIMED_ITERATIONS)
+    elapsed = time.perf_counter() - began
+    seconds = elapsed if result.seconds is None else result.seconds
+    row("candidate", seconds)
+    began = time.perf_counter()
+    bench.reference(problem, TIMED_ITERATIONS)
+    row("our readable EM", time.perf_counter() - began)
+    start = bench.record(problem.start)
+    for _ in range(2):
+        began = time.perf_counter()
+        em.fit(bench.model, start, bench.checked(problem), max_iter=TIMED_ITERATIONS, tol=-1)
+        ours = time.perf_counter() - began
+    row("our kernels", ours)
+    name, target = LIBRARIES[bench.candidate.model]
+    if bench.candidate.name != target:
+        peer = Candidate.of(target, bench.candidate.model, bench.limit)
+        with peer.channel:
+            try:
+                peer.describe()
+                peer.iterate(problem, 1)
+                row(name, peer.iterate(problem, TIMED_ITERATIONS).seconds or np.nan)
+            except (TroubleError, Exception) as error:  # noqa: BLE001 - it is not on trial
+                return Passed(f"{name} could not be timed: {first_line(str(error))}")
+    return Passed(f"{1e9 * seconds / work:,.0f} ns an observation and iteration")
+
+
+# --- the list ---------------------------------------------------------------------------------
+
+ANY = ("gaussian_mixture_1d", "gaussian_mixture_2d", HMM)
+MIXTURES, PLANE = ANY[:2], ANY[1:2]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of the list.
+
+    Attributes
+    ----------
+    name, title : str
+    run : callable
+    models : tuple of str
+    stage : {"interface", "core", "deep"}
+        Deep ones are left out while a core one fails, all while the interface does.
+    hard : bool
+        Whether it is a hard case.
+    start : bool or None
+        Whether it needs a candidate that begins where it is told (True), from a start of its own
+        (False), or either (None).
+    section : str
+        Of the model's page, where it is explained.
+    """
+
+    name: str
+    title: str
+    run: Callable[[Bench], Passed]
+    models: tuple[str, ...] = ANY
+    stage: str = "core"
+    hard: bool = False
+    start: bool | None = True
+    section: str = ""
+
+
+def _deep(name: str, title: str, run: Any, models: tuple[str, ...] = ANY) -> Check:
+    return Check(name, title, run, models, "deep")
+
+
+def _hard(name: str, title: str, run: Any, models: tuple[str, ...] = ANY) -> Check:
+    return Check(name, title, run, models, "deep", hard=True)
+
+
+CHECKS = (
+    Check(
+        "interface", "Names, shapes, numbers", iterations.interface, stage="interface", start=None
+    ),
+    Check("untouched", "Input untouched, answer repeatable", iterations.untouched),
+    Check("valid", "Parameters valid after every step", iterations.valid, section="M-step"),
+    Check("e-step", "E-step alone", iterations.e_step, section="E-step"),
+    Check(
+        "first-step", "First iteration, to the last digit", iterations.first_step, section="E-step"
+    ),
+    Check(
+        "log-likelihood",
+        "Log-likelihood it reports",
+        iterations.log_likelihood,
+        section="The model",
+    ),
+    Check("m-step", "M-step stationary", iterations.m_step, section="M-step"),
+    Check("lockstep", "Ten iterations in lock step", iterations.lockstep, section="M-step"),
+    Check("monotone", "Log-likelihood never falls", iterations.monotone, section="M-step"),
+    _deep("optimum", "Same optimum from random starts", iterations.optimum),
+    _deep("relabelled", "Components permuted", iterations.relabelled),
+    _deep("shifted", "Data moved", iterations.shifted, MIXTURES),
+    _deep("scaled", "Data in other units", iterations.scaled, MIXTURES),
+    _deep("rotated", "Plane turned", iterations.rotated, PLANE),
+    _deep("shuffled", "Data in another order", iterations.shuffled),
+    _deep("repeated", "Everything twice", iterations.repeated),
+    _deep("renamed", "Symbols renamed", iterations.renamed, (HMM,)),
+    _hard("far-away", "A point far from everything", hard.far_away, MIXTURES),
+    _hard("offset", "Data at 100,000,000", hard.offset, MIXTURES),
+    _hard("nearly-empty", "A component with almost no weight", hard.nearly_empty, MIXTURES),
+    _hard("repeated-points", "Duplicated points", hard.repeated_points, MIXTURES),
+    _hard("one-each", "K = N", hard.one_each, MIXTURES),
+    _hard("one-component", "K = 1", hard.one_component),
+    _hard("one-observation", "A single observation", hard.one_observation),
+    _hard("unseen", "A symbol never seen", hard.unseen, (HMM,)),
+    _hard("length-one", "Sequences of length 1", hard.length_one, (HMM,)),
+    _hard("long", "A sequence of 2,000 steps", hard.long_sequence, (HMM,)),
+    _hard("very-long", "A sequence of 100,000 steps", hard.very_long, (HMM,)),
+    Check("own-fit", "Fit from its own start", own_optimum, stage="deep", start=False),
+    _deep("habits", "Habits of an estimator", habits),
+    _deep("timing", "Time", timing),
+)
+
+
+def checks(model: str) -> list[Check]:
+    """Return the checks of a model, from cheap to deep."""
+    return [check for check in CHECKS if model in check.models]
+
+
+def carry_out(check: Check, bench: Bench) -> Outcome:
+    """Carry out one check; whatever the candidate does, there is an outcome."""
+    began = time.perf_counter()
+    # Section titles are those of the model's page.
+    read = bench.read(check.section) if check.section else ""
+    facts: dict[str, Any] = {}
+    detail = ""
+    try:
+        if check.start is True and not bench.candidate.from_start:
+            raise NotChecked("it cannot be told where to begin")
+        if check.start is False and bench.candidate.from_start:
+            raise NotChecked("it begins where it is told, which says more")
+        passed = check.run(bench)
+        status, message = Status.PASSED, passed.message
+        facts = {"measured": passed.measured, "allowed": passed.allowed, "where": passed.where}
+    except NotChecked as reason:
+        status, message, read = Status.NOT_CHECKED, str(reason), ""
+    except Failed as failed:
+        status, message, facts = Status.FAILED, failed.message, failed.facts
+        if failed.cause is not None and failed.cause.name not in (c.name for c in bench.causes):
+            bench.causes.append(failed.cause)
+    except (ArithmeticError, ValueError) as error:
+        # A singular covariance, say, where no check before looked for one.
+        status, message = Status.FAILED, f"its parameters cannot be judged: {error}"
+    except TroubleError as trouble:
+        words = {"hung": "it hangs: ", "crashed": "it crashes: ", "rubbish": "it ", "refused": ""}
+        status, message = Status.FAILED, words[trouble.kind] + trouble.message
+        detail = trouble.detail
+    return Outcome(
+        name=check.name,
+        title=check.title,
+        status=status,
+        message=message,
+        detail=detail,
+        read=read,
+        hard=check.hard,
+        seconds=time.perf_counter() - began,
+        **facts,
+    )

@@ -1,0 +1,122 @@
+"""A candidate as one more implementation of a report, for one run."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from comparisons.problem import Problem
+    from comparisons.validation.candidate import Candidate
+    from models.fits import PointFit
+
+
+class Guest:
+    """A target with the names of an implementation.
+
+    Parameters
+    ----------
+    target, model, command, limit
+        As for `comparisons.validation.trial`.
+    from_start : bool, optional
+        Whether it begins where it is told; else from a start of its own.
+    estimator : bool, optional
+        Whether it is an estimator, which has a configuration of its own as well.
+    """
+
+    KIND: Literal["point", "posterior"] = "point"
+    __file__: str | None = None
+
+    def __init__(
+        self,
+        target: str,
+        model: str,
+        *,
+        command: bool,
+        limit: float,
+        from_start: bool = True,
+        estimator: bool = False,
+    ) -> None:
+        self.target, self.model, self.command, self.limit = target, model, command, limit
+        self.from_start, self.estimator = from_start, estimator
+        words = target.split() if command else [target]
+        self.NAME = " ".join(Path(word).name for word in words)
+        if not command and ".py:" not in target:
+            self.NAME = target.rpartition(":")[2]
+        self.PACKAGE = target.split()[0] if command else target.split(":")[0].split(".")[0]
+        self.SUMMARY = f"the candidate {target}"
+
+    def unsupported(self, problem: Problem) -> str | None:
+        """Return why it cannot do this problem, or None if it can."""
+        from comparisons.problem import Mode
+
+        if problem.model != self.model:
+            return f"it was given as a {self.model.replace('_', '-')}"
+        if problem.mode is Mode.MATCHED and not self.from_start:
+            return "it cannot be told where to begin"
+        if problem.mode is Mode.AS_CONFIGURED and self.from_start and not self.estimator:
+            return "it begins where it is told, and has no configuration of its own"
+        return None
+
+    def fit(self, problem: Problem) -> PointFit:
+        """Ask for each iteration of a matched problem, or for a fit of its own."""
+        with self.candidate() as candidate:
+            return _fit(candidate, problem)
+
+    def candidate(self) -> Candidate:
+        """Return the candidate; it must be closed."""
+        from comparisons.validation.candidate import Candidate
+
+        make = Candidate.of_command if self.command else Candidate.of
+        return make(self.target, self.model, self.limit)
+
+
+def invited(target: str, model: str, *, command: bool, limit: float) -> Guest:
+    """Return a guest, once it is known that it can be loaded.
+
+    Raises
+    ------
+    UnusableError, StartError
+        As `comparisons.validation.trial`.
+    """
+    guest = Guest(target, model, command=command, limit=limit)
+    with guest.candidate() as candidate:
+        candidate.describe()
+        guest.from_start, guest.estimator = candidate.from_start, candidate.estimator
+    return guest
+
+
+def _fit(candidate: Candidate, problem: Problem) -> PointFit:
+    import models
+    from comparisons.problem import Mode
+    from comparisons.validation.bench import Bench, in_space
+    from comparisons.validation.problems import Problem as Question
+    from models.fits import PointFit, Status, stack
+
+    model = models.load(problem.model)
+    candidate.describe()
+    bench = Bench(candidate, limit=math.inf)  # each answer has its limit; slow ones are waited for
+    if problem.mode is Mode.MATCHED:
+        start, n_iter = problem.matched()
+        question = Question(problem.data, start.arrays())
+        path = [start]
+        for n in range(1, n_iter + 1):
+            found = bench.iterate(question, n)
+            in_space(model, found, n)
+            path.append(model.Parameters(**found))
+        return PointFit(
+            parameters=path[-1],
+            status=Status.ITERATION_LIMIT,
+            message=f"{n_iter} iterations, as asked",
+            iterations=n_iter,
+            path=stack(path),
+        )
+    result = candidate.configured(problem.data, problem.dims, problem.seed)
+    in_space(model, result.parameters, None)
+    return PointFit(
+        parameters=model.Parameters(**{k: result.parameters[k] for k in bench.fields}),
+        status=Status.CONVERGED,
+        message="it returned, and says no more",
+        iterations=0,
+    )

@@ -1,0 +1,427 @@
+"""Checks of single iterations, of ten in a row, and of what must not matter to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from comparisons.judging import LOCKSTEP
+from comparisons.validation import exact, problems
+from comparisons.validation.bench import Bench, Failed, NotChecked, Passed, in_space
+from comparisons.validation.channel import TroubleError
+from comparisons.validation.problems import Arrays, Problem
+from comparisons.validation.verdicts import Cause, Deviation
+
+FIRST_STEP = 1e-12
+"""One iteration on a dozen numbers against 50 digits: dozens of roundings of 1e-16, in units in
+which every parameter is about 1. What is further off, but within `LOCKSTEP`, is no slip: a guard of
+1e-12 in a denominator, or a constant typed to 12 digits."""
+
+RISE = 1e-10
+"""A fall of the log-likelihood by less than this share of it is rounding."""
+
+ITERATIONS = 10
+"""Of the checks in lock step."""
+
+
+def interface(bench: Bench) -> Passed:
+    """Ask for one iteration, and look at names, shapes and numbers."""
+    if not bench.candidate.from_start:
+        problem = bench.general(41, 3, 60)
+        found = bench.candidate.configured(problem.data, problem.dims, seed=0)
+        bench.shaped(found.parameters, problem)
+        return Passed("names and shapes are right")
+    if bench.hmm and not bench.candidate.python:
+        try:
+            bench.raw(bench.general(41, 3, 60), 1)
+        except TroubleError as trouble:
+            if trouble.kind != "refused":
+                raise
+            bench.candidate.one_sequence = True
+    bench.iterate(bench.general(41, 3, 60))
+    return Passed("names and shapes are right, all numbers finite")
+
+
+def untouched(bench: Bench) -> Passed:
+    """Ask the same twice, and see whether the input was written to."""
+    problem = bench.general(41, 3, 60)
+    first = bench.raw(problem, 3)
+    again = bench.raw(replace(problem), 3)
+    bench.shaped(first.parameters, problem)
+    bench.shaped(again.parameters, problem)
+    if "data" in first.mutated:
+        raise Failed("it writes to the data that it is given: work on a copy")
+    for name in bench.fields:
+        a, b = first.parameters[name], again.parameters[name]
+        if not np.array_equal(a, b, equal_nan=True):
+            difference = float(np.nanmax(np.abs(a - b)))
+            if not difference <= FIRST_STEP * max(1.0, float(np.abs(b).max())):
+                raise Failed(
+                    f"the same question, asked twice, has two answers: {name} differs by "
+                    f"{difference:.2g}. Something is kept from call to call, or random",
+                    measured=difference,
+                    where=name,
+                )
+    if "parameters" in first.mutated:
+        bench.deviations.append(
+            Deviation(
+                "writes to the parameters that it is given",
+                "the caller's start was changed in place: whoever uses it again starts elsewhere",
+            )
+        )
+    if not bench.candidate.python:
+        return Passed("asked twice it gives the same answer")
+    return Passed("asked twice it gives the same answer, and the data are left as they were")
+
+
+def valid(bench: Bench) -> Passed:
+    """See whether the parameters are in their space after each of ten iterations."""
+    for problem in (bench.general(41, 3, 60), bench.general(42, 2, 40)):
+        for n in range(1, ITERATIONS + 1):
+            in_space(bench.model, bench.iterate(problem, n), n)
+    return Passed(f"after each of {ITERATIONS} iterations, on 2 problems")
+
+
+def _tiny(bench: Bench, seed: int) -> Problem:
+    """Return a problem small enough for 50 digits, or for all paths."""
+    if not bench.hmm:
+        return bench.general(seed, 2, 12)
+    return bench.general(seed, 2, 8 if bench.candidate.one_sequence else 12)
+
+
+def e_step(bench: Bench) -> Passed:
+    """Compare what the E-step expects with enumeration or 50 digits."""
+    if not bench.candidate.pair:
+        raise NotChecked(
+            "the E-step cannot be seen by itself; its result is part of the first iteration"
+        )
+    worst = 0.0
+    for seed in (51, 52):
+        problem = _tiny(bench, seed)
+        found = bench.candidate.expect(problem)
+        if not found:
+            raise NotChecked(
+                "what the E-step returns is not in a form that is known: responsibilities (N, K), "
+                "or for one sequence gamma (T, K) and xi (T-1, K, K)"
+            )
+        expected, _ = exact.expectation(problem.start, problem.data)
+        if "counts" in found:
+            expected["counts"] = expected["responsibilities"].sum(axis=0)
+        for name, array in found.items():
+            if array.shape != expected[name].shape:
+                raise Failed(f"{name} has shape {array.shape}; expected {expected[name].shape}")
+            difference = np.abs(array - expected[name])
+            place = np.unravel_index(difference.argmax(), difference.shape)
+            where = f"{name}[{','.join(str(int(i)) for i in place)}]"
+            if not difference.max() <= LOCKSTEP * max(1.0, expected[name].max()):
+                raise Failed(
+                    f"{where} is {array[place]:.10g} in place of {expected[name][place]:.10g}",
+                    measured=float(difference.max()),
+                    allowed=LOCKSTEP,
+                    where=where,
+                )
+            worst = max(worst, float(difference.max()))
+    if worst > FIRST_STEP:
+        bench.inexact(worst)
+    return Passed("what it expects is right", worst, LOCKSTEP)
+
+
+def first_step(bench: Bench) -> Passed:
+    """Compare one iteration with enumeration of all paths, or with 50 digits."""
+    worst = (0.0, "")
+    for seed in (51, 52):
+        problem = _tiny(bench, seed)
+        expected = exact.iteration(problem.start, problem.data)
+        how = "all paths enumerated" if bench.hmm else "50 digits"
+        found = bench.iterate(problem)
+        worst = max(worst, bench.equal(found, expected, LOCKSTEP, f"by {how}", 1))
+    if worst[0] > FIRST_STEP:
+        bench.inexact(worst[0])
+    return Passed("one iteration is right", worst[0], LOCKSTEP, worst[1])
+
+
+def log_likelihood(bench: Bench) -> Passed:
+    """Compare the log-likelihood that it reports with 50 digits."""
+    worst, seen = 0.0, 0
+    for seed in (51, 52):
+        problem = _tiny(bench, seed)
+        for n in (0, 1, 2):
+            result = bench.raw(problem, n)
+            if result.log_likelihood is None:
+                continue
+            seen += 1
+            bench.shaped(result.parameters, problem)
+            _, true = exact.expectation(result.parameters, problem.data)
+            off = abs(result.log_likelihood - true)
+            if off <= FIRST_STEP * abs(true):
+                worst = max(worst, off)
+                continue
+            _explain_log_likelihood(bench, problem, n, result.log_likelihood, true)
+            return Passed("right, but for a deviation, below")
+    if not seen:
+        raise NotChecked("it reports none")
+    return Passed("it is that of the parameters it returns", worst, FIRST_STEP)
+
+
+def _explain_log_likelihood(
+    bench: Bench, problem: Problem, n: int, said: float, true: float
+) -> None:
+    """Note a log-likelihood that is another known quantity, or raise Failed."""
+    N, D = problem.size, 2 if "covariances" in problem.start else 1
+    before = bench.raw(problem, n - 1).parameters if n else problem.start
+    stale = exact.expectation(before, problem.data)[1] if n else np.nan
+    harmless = {
+        "log-likelihood of the parameters before the last M-step": stale,
+        "log-likelihood per observation": true / N,
+        "log-likelihood per observation, before the last M-step": stale / N,
+        "negative log-likelihood": -true,
+        "negative log-likelihood per observation": -true / N,
+    }
+    wrong = {
+        "without the constant (2 pi) of the densities": true + 0.5 * N * D * np.log(2 * np.pi),
+        "in bits (log2)": true / np.log(2),
+        "in decimal digits (log10)": true / np.log(10),
+        "the likelihood, not its logarithm": np.exp(true),
+    }
+
+    def near(value: float) -> bool:
+        return bool(abs(said - value) <= LOCKSTEP * abs(value))
+
+    for what, value in harmless.items():
+        if near(value):
+            bench.deviations.append(
+                Deviation(
+                    f"reports the {what}", f"{said:.10g}; that of the parameters is {true:.10g}"
+                )
+            )
+            return
+    cause = None
+    for what, value in wrong.items():
+        if near(value):
+            cause = Cause(
+                f"log-likelihood {what}",
+                f"you report {said:.10g}, which is it {what}; in nats it is {true:.10g}",
+                "sum the natural logarithms of the whole densities",
+                bench.read("The model"),
+            )
+    raise Failed(
+        f"it reports {said:.10g} after {n} iterations; it is {true:.10g}",
+        measured=abs(said - true),
+        allowed=FIRST_STEP * abs(true),
+        iteration=n,
+        cause=cause,
+    )
+
+
+def m_step(bench: Bench) -> Passed:
+    """See whether the derivatives of what the M-step maximises are zero at its result."""
+    worst = 0.0
+    for seed in (41, 42):
+        problem = bench.general(seed, 3 if seed == 41 else 2, 60 if seed == 41 else 40)
+        found = bench.record(bench.iterate(problem))
+        statistics, _ = bench.model.e_step(bench.record(problem.start), bench.checked(problem))
+        try:
+            slopes = bench.model.score_free(statistics, found) / problem.size
+        except (ArithmeticError, ValueError) as error:
+            raise Failed(f"there are no derivatives at its result: {error}") from None
+        largest = float(np.abs(slopes).max())
+        if not largest <= LOCKSTEP:
+            raise Failed(
+                "its result is no maximum of the expected log-likelihood: a slope of "
+                f"{largest:.3g} per observation is left",
+                measured=largest,
+                allowed=LOCKSTEP,
+                iteration=1,
+            )
+        worst = max(worst, largest)
+    return Passed("every slope is zero at its result", worst, LOCKSTEP)
+
+
+def lockstep(bench: Bench) -> Passed:
+    """Compare each of ten iterations with the reference's, from the same start."""
+    worst = (0.0, "")
+    for problem in (bench.general(41, 3, 60), bench.general(42, 2, 40)):
+        for n in range(1, ITERATIONS + 1):
+            found = bench.iterate(problem, n)
+            expected = bench.reference(problem, n)
+            worst = max(worst, bench.equal(found, expected, LOCKSTEP, f"iteration {n}", n))
+    return Passed(f"{ITERATIONS} iterations agree, on 2 problems", worst[0], LOCKSTEP, worst[1])
+
+
+def monotone(bench: Bench) -> Passed:
+    """See whether the log-likelihood, by our own function, rises at each iteration."""
+    least = np.inf
+    for problem in (bench.general(41, 3, 60), bench.general(42, 2, 40)):
+        path = [problem.start, *(bench.iterate(problem, n) for n in range(1, ITERATIONS + 1))]
+        try:
+            with np.errstate(all="ignore"):
+                trace = np.array([bench.score(p, problem) for p in path])
+        except (ArithmeticError, ValueError) as error:
+            raise Failed(f"there is no log-likelihood at its parameters: {error}") from None
+        with np.errstate(invalid="ignore"):
+            gains = np.diff(trace)
+        low = (
+            int(gains.argmin()) if np.isfinite(gains).all() else int(np.argmin(np.isfinite(gains)))
+        )
+        if not gains[low] >= -RISE * abs(trace[low]):
+            raise Failed(
+                f"it falls by {-gains[low]:.4g} nats at iteration {low + 1}, from "
+                f"{trace[low]:.8g} to {trace[low + 1]:.8g}",
+                measured=float(-gains[low]),
+                allowed=RISE * abs(float(trace[low])),
+                iteration=low + 1,
+            )
+        least = min(least, float(gains.min()))
+    return Passed(f"it never falls; the smallest gain is {least:.2g} nats")
+
+
+def optimum(bench: Bench) -> Passed:
+    """Run to the end from random starts: the same optimum as the reference's."""
+    size, n, worst = (90, 100, 0.0)
+    for problem in problems.random_starts(
+        bench.candidate.model, bench.general(61, 2, size), number=3, seed=62
+    ):
+        found = bench.score(bench.iterate(problem, n), problem)
+        expected = bench.score(bench.reference(problem, n), problem)
+        off = abs(found - expected)
+        if not off <= OPTIMUM:
+            raise Failed(
+                f"after {n} iterations from a random start it is at {found:.8g} nats, the "
+                f"reference at {expected:.8g}",
+                measured=off,
+                allowed=OPTIMUM,
+                iteration=n,
+            )
+        worst = max(worst, off)
+    return Passed(f"the same log-likelihood after {n} iterations from 3 starts", worst, OPTIMUM)
+
+
+OPTIMUM = 1e-6
+"""Nats between two programs after 100 iterations from the same start: rounding that iterations have
+amplified, at an optimum where it counts quadratically."""
+
+EQUIVARIANCE_ITERATIONS = 3
+
+
+def _equivariant(
+    bench: Bench, changed: Problem, back: Callable[[Arrays], Arrays], what: str
+) -> Passed:
+    """Compare the answer to a changed problem, changed back, with the answer to the original."""
+    problem = bench.general(43, 3, 60)
+    plain = bench.iterate(problem, EQUIVARIANCE_ITERATIONS)
+    found = back(bench.iterate(changed, EQUIVARIANCE_ITERATIONS))
+    worst, where = bench.equal(found, plain, LOCKSTEP, what, EQUIVARIANCE_ITERATIONS)
+    return Passed("the result changes along, and in nothing else", worst, LOCKSTEP, where)
+
+
+def relabelled(bench: Bench) -> Passed:
+    """Permute the components of the start: those of the result must be permuted alike."""
+    problem = bench.general(43, 3, 60)
+    order = [2, 0, 1]
+    changed = problem.begun(**bench.record(problem.start).relabelled(order).arrays())
+
+    def back(found: Arrays) -> Arrays:
+        return bench.record(found).relabelled(np.argsort(order)).arrays()  # type: ignore[no-any-return]
+
+    return _equivariant(bench, changed, back, "components permuted")
+
+
+def shifted(bench: Bench) -> Passed:
+    """Move the data and the start: the means must move along."""
+    problem, by = bench.general(43, 3, 60), 64.0
+    changed = replace(problem.begun(means=problem.start["means"] + by), data=problem.data + by)
+    return _equivariant(
+        bench,
+        changed,
+        lambda found: {**found, "means": found["means"] - by},
+        f"data moved by {by:g}",
+    )
+
+
+def scaled(bench: Bench) -> Passed:
+    """Change the data's units: means and variances must follow."""
+    problem = bench.general(43, 3, 60)
+    result = Passed("")
+    for by in (1e-4, 1e4):
+        scale = np.array([by, 1 / by]) if problem.data.ndim == 2 else np.array(by)
+        squared = scale[:, None] * scale if problem.data.ndim == 2 else scale**2
+        second = "covariances" if problem.data.ndim == 2 else "variances"
+        changed = replace(
+            problem.begun(
+                means=problem.start["means"] * scale,
+                **{second: problem.start[second] * squared},
+            ),
+            data=problem.data * scale,
+        )
+
+        def back(
+            found: Arrays, scale: Any = scale, squared: Any = squared, second: str = second
+        ) -> Arrays:
+            return {**found, "means": found["means"] / scale, second: found[second] / squared}
+
+        result = _equivariant(bench, changed, back, f"data in units of {by:g}")
+    return result
+
+
+def rotated(bench: Bench) -> Passed:
+    """Turn the plane: means and covariances must turn along."""
+    problem = bench.general(43, 3, 60)
+    c, s = np.cos(0.7), np.sin(0.7)
+    R = np.array([[c, -s], [s, c]])
+    changed = replace(
+        problem.begun(
+            means=problem.start["means"] @ R.T, covariances=R @ problem.start["covariances"] @ R.T
+        ),
+        data=problem.data @ R.T,
+    )
+
+    def back(found: Arrays) -> Arrays:
+        return {**found, "means": found["means"] @ R, "covariances": R.T @ found["covariances"] @ R}
+
+    return _equivariant(bench, changed, back, "the plane turned by 0.7")
+
+
+def shuffled(bench: Bench) -> Passed:
+    """Change the order of the rows, or of the sequences: nothing must change."""
+    problem = bench.general(43, 3, 60)
+    if bench.hmm:
+        if bench.candidate.one_sequence:
+            raise NotChecked("it takes a single sequence")
+        data: Any = problem.data[::-1]
+    else:
+        data = problem.data[np.random.default_rng(44).permutation(len(problem.data))]
+    changed = replace(problem, data=data)
+    return _equivariant(bench, changed, lambda found: found, "in another order")
+
+
+def repeated(bench: Bench) -> Passed:
+    """Give every row, or every sequence, twice: nothing must change."""
+    problem = bench.general(43, 3, 60)
+    if bench.hmm:
+        if bench.candidate.one_sequence:
+            raise NotChecked("it takes a single sequence")
+        data: Any = problem.data + problem.data
+    else:
+        data = np.repeat(problem.data, 2, axis=0)
+    changed = replace(problem, data=data)
+    return _equivariant(bench, changed, lambda found: found, "everything twice")
+
+
+def renamed(bench: Bench) -> Passed:
+    """Permute the symbols: the emission probabilities must be permuted alike."""
+    problem = bench.general(43, 3, 60)
+    order = np.array([2, 3, 0, 1])
+    names = np.argsort(order)
+    changed = replace(
+        problem.begun(emissionprob=problem.start["emissionprob"][:, order]),
+        data=tuple(names[s] for s in problem.data),
+    )
+    return _equivariant(
+        bench,
+        changed,
+        lambda found: {**found, "emissionprob": found["emissionprob"][:, names]},
+        "symbols renamed",
+    )

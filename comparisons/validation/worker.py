@@ -1,0 +1,167 @@
+"""The process of a Python target: answers the questions of a `Channel`.
+
+It speaks the protocol of ``--command`` (one JSON object a line), and understands a few questions
+more. What the target prints goes to standard error, so that it cannot be taken for an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+
+def main(target: str, model_name: str, folder: str) -> None:
+    """Answer questions until there are no more."""
+    questions = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    os.environ["MPLBACKEND"] = "Agg"  # a notebook's plt.show() must not open a window
+    _end_with_parent()
+
+    serve = Server(target, model_name, Path(folder))
+    for line in questions:
+        question = json.loads(line)
+        answer = {"id": question["id"], **serve(question)}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _end_with_parent() -> None:
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class Server:
+    """A target with the questions it answers."""
+
+    def __init__(self, target: str, model_name: str, folder: Path) -> None:
+        self.target, self.model_name, self.folder = target, model_name, folder
+        self.adapter: Any = None
+
+    def __call__(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer; an error of the target is an answer too."""
+        try:
+            answer: dict[str, Any] = getattr(self, f"do_{question['op']}")(question)
+            return answer
+        except BaseException as error:  # noqa: BLE001 - also SystemExit: the target's, not ours
+            frames = traceback.extract_tb(error.__traceback__)
+            theirs = [f for f in frames if Path(f.filename).parent != Path(__file__).parent]
+            shown = "".join(traceback.format_list(theirs)[-4:])
+            return {"error": f"{type(error).__name__}: {error}", "traceback": shown}
+
+    def do_describe(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Load the target and say what it is."""
+        from comparisons.validation import targets
+
+        try:
+            # Ours first: whatever the target does to the path, `models` is this project's.
+            model = targets.model_named(self.model_name)
+            targets.quiet()
+            found = targets.load(self.target, self.folder)
+            targets.quiet()
+            self.adapter = targets.recognise(found, model)
+        except targets.TargetError as error:
+            cause = error.__cause__
+            shown = ""
+            if cause is not None:
+                frames = traceback.extract_tb(cause.__traceback__)
+                shown = "".join(traceback.format_list(frames)[-2:])
+            return {"unusable": str(error), "traceback": shown}
+        if self.adapter.hmm and self.adapter.one_sequence is None:
+            self.adapter.one_sequence = self._takes_one()
+        return {
+            "kind": self.adapter.kind,
+            "text": self.adapter.text,
+            "from_start": self.adapter.from_start,
+            "one_sequence": bool(self.adapter.one_sequence),
+            "estimator": isinstance(self.adapter, targets.Estimator),
+            "pair": isinstance(self.adapter, targets.Pair),
+        }
+
+    def _takes_one(self) -> bool:
+        """Return whether only a single sequence gives an answer, or one of the right shapes."""
+        import numpy as np
+
+        start = {
+            "startprob": np.array([0.6, 0.4]),
+            "transmat": np.array([[0.7, 0.3], [0.2, 0.8]]),
+            "emissionprob": np.array([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6]]),
+        }
+        sequences = [[0, 1, 2, 2, 1, 0, 2], [1, 0, 0, 2, 1]]
+
+        def tried(one: bool) -> int:
+            self.adapter.one_sequence = one
+            try:
+                data = self.adapter.data(sequences[:1] if one else sequences)
+                if self.adapter.from_start:
+                    answer = self.adapter.iterate(start, data, 1)
+                else:
+                    answer = self.adapter.configured(data, 2, 3, 0)
+                arrays = {k: np.asarray(a, float) for k, a in answer.parameters.items()}
+            except Exception:  # noqa: BLE001 - that is the answer
+                return 0
+            right = all(a.shape == start[k].shape for k, a in arrays.items())
+            return 2 if right and all(np.isfinite(a).all() for a in arrays.values()) else 1
+
+        return tried(True) > tried(False)
+
+    def _given(self, question: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        import numpy as np
+
+        start = {k: np.array(v, dtype=np.float64) for k, v in question["start"].items()}
+        return start, self.adapter.data(question["data"])
+
+    def do_iterate(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters after so many iterations."""
+        from comparisons.validation import targets
+
+        start, data = self._given(question)
+        kept = targets.copies(data)
+        self.adapter.changed.clear()
+        began = time.perf_counter()
+        answer = self.adapter.iterate(start, data, question["iterations"])
+        seconds = time.perf_counter() - began
+        changed = set(self.adapter.changed)
+        if not targets.same(data, kept):
+            changed.add("data")
+        return {
+            **answer.to_json(),
+            "seconds": seconds,
+            "mutated": sorted(changed),
+            "halves": answer.halves,
+        }
+
+    def do_expect(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return what the E-step expects, if it can be seen."""
+        return {"expectation": self.adapter.expect(*self._given(question))}
+
+    def do_configured(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return a fit from the target's own start."""
+        began = time.perf_counter()
+        data = self.adapter.data(question["data"])
+        sizes = question["n_components"], question.get("n_features"), question.get("seed", 0)
+        said: dict[str, Any] = self.adapter.configured(data, *sizes).to_json()
+        return {**said, "seconds": time.perf_counter() - began}
+
+    def do_habits(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return an estimator's habits, each measured."""
+        from comparisons.validation import habits
+
+        return {"habits": habits.measured(self.adapter, *self._given(question))}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

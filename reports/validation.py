@@ -1,0 +1,245 @@
+"""A verdict on somebody's EM, for a reader: in the terminal, as JSON, JUnit XML or Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from comparisons.validation.verdicts import Cause, Outcome, Status, Verdict, Word
+from reports.numbers import count, duration, scientific
+from reports.terminal import to_ascii
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+GLYPHS = {Status.PASSED: "✓", Status.FAILED: "✗", Status.NOT_CHECKED: "–"}
+COLOURS = {Status.PASSED: "green", Status.FAILED: "bold red", Status.NOT_CHECKED: "dim"}
+HEADLINES = {
+    Word.VALID: "Valid",
+    Word.FRAGILE: "Right, but it breaks down in hard cases",
+    Word.WRONG: "Wrong",
+}
+
+
+MANY = 6
+"""Titles in a row that are still read."""
+
+
+def headline(verdict: Verdict) -> str:
+    """Return the verdict in a sentence."""
+    passed, failed, skipped = (
+        len(verdict.of(s)) for s in (Status.PASSED, Status.FAILED, Status.NOT_CHECKED)
+    )
+    said = f"{HEADLINES[verdict.word]}: {count(passed, 'check')} passed"
+    if failed:
+        said += f", {failed} failed"
+    if skipped:
+        said += f", {skipped} not made"
+    return f"{said}, in {duration(verdict.seconds)} s."
+
+
+def _glyph(verdict: Verdict) -> str:
+    return "✓" if verdict.word is Word.VALID else "✗"
+
+
+def _how_far(outcome: Outcome) -> str:
+    """Return what was measured beside what is allowed."""
+    if outcome.measured is None:
+        return ""
+    if outcome.allowed is None:
+        return scientific(outcome.measured)
+    sign = "≤" if outcome.measured <= outcome.allowed else ">"
+    return f"{scientific(outcome.measured)} {sign} {scientific(outcome.allowed)}"
+
+
+def _message(outcome: Outcome) -> str:
+    if outcome.status is Status.NOT_CHECKED:
+        return f"not checked: {outcome.message}"
+    said = outcome.message
+    if outcome.status is Status.FAILED and outcome.iteration is not None:
+        if "iteration" not in said:
+            said += f", at iteration {outcome.iteration}"
+        if outcome.read:
+            said += f"; see {outcome.read}"
+    return said
+
+
+def print_text(verdict: Verdict, console: Console) -> None:
+    """Print a verdict in the terminal."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    ascii_only = not (console.encoding or "").lower().startswith("utf")
+
+    def plain(text: str) -> str:
+        return to_ascii(text.replace("≤", "<=")) if ascii_only else text
+
+    def say(text: str = "", style: str = "", indent: int = 0) -> None:
+        if not text:
+            console.print()
+            return
+        console.print(Padding(Text(plain(text), style=style), (0, 0, 0, indent), expand=False))
+
+    say(f"{verdict.target}  {verdict.model.replace('_', '-')}", "bold")
+    say(f"{verdict.kind}: {verdict.text}" if verdict.text else verdict.kind, "dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    say()
+    for outcome in (*verdict.of(Status.PASSED), *verdict.of(Status.FAILED)):
+        style = COLOURS[outcome.status]
+        table.add_row(
+            Text(plain(GLYPHS[outcome.status]), style=style),
+            Text(outcome.title, style="" if outcome.status is Status.PASSED else style),
+            Text(plain(_how_far(outcome) or _brief(outcome)), style=style),
+        )
+    console.print(table, highlight=False)
+    say()
+    for reason, titles in _not_checked(verdict).items():
+        what = "; ".join(titles)
+        if len(titles) > MANY:
+            what = f"{len(titles)} checks, from {titles[0]} to {titles[-1]}"
+        say(f"– Not checked, {reason}: {what}.", "dim")
+    if verdict.of(Status.NOT_CHECKED):
+        say()
+    for outcome in verdict.of(Status.FAILED):
+        say(f"✗ {outcome.title}: {_message(outcome)}.")
+    if verdict.of(Status.FAILED):
+        say()
+    for outcome in verdict.of(Status.FAILED):
+        if outcome.detail:
+            say(f"{outcome.title}, the last it said:", "dim")
+            say(outcome.detail.rstrip(), "dim", 2)
+            say()
+    if verdict.deviations:
+        say("Deviations, known and not wrong", "bold")
+        for deviation in verdict.deviations:
+            say(f"~ {deviation.name}: {deviation.evidence}.", "yellow", 2)
+        say()
+    if verdict.timing:
+        times = [f"{row['who']} {row['nanoseconds']:,.0f}" for row in verdict.timing]
+        say(f"Nanoseconds per observation and iteration: {', '.join(times)}.", "dim")
+        say()
+    tone = "green" if verdict.word is Word.VALID else "bold red"
+    say(f"{_glyph(verdict)} {headline(verdict)}", tone)
+    for place, cause in enumerate(verdict.causes):
+        say()
+        say(f"{'Probable cause' if not place else 'Or'}: {cause.name}", "bold")
+        say(f"{_sentence(cause.evidence)}", "", 2)
+        say(f"To mend it: {cause.mend}.", "", 2)
+        if cause.read:
+            say(f"To read: {cause.read}.", "dim", 2)
+
+
+def _brief(outcome: Outcome) -> str:
+    """Return the words that stand for a number where there is none, if they are few."""
+    return outcome.message if outcome.status is Status.PASSED and len(outcome.message) < 40 else ""
+
+
+def _not_checked(verdict: Verdict) -> dict[str, list[str]]:
+    """Return what was not checked, by the reason."""
+    found: dict[str, list[str]] = {}
+    for outcome in verdict.of(Status.NOT_CHECKED):
+        found.setdefault(outcome.message, []).append(outcome.title)
+    return found
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def as_json(verdict: Verdict) -> str:
+    """Return the verdict as JSON."""
+    return json.dumps(verdict.to_dict(), allow_nan=False, indent=1)
+
+
+def as_junit(verdict: Verdict) -> str:
+    """Return the verdict as JUnit XML: one test case a check."""
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"lockstep {verdict.model}",
+        tests=str(len(verdict.outcomes)),
+        failures=str(len(verdict.of(Status.FAILED))),
+        errors="0",
+        skipped=str(len(verdict.of(Status.NOT_CHECKED))),
+        time=f"{verdict.seconds:.3f}",
+    )
+    for outcome in verdict.outcomes:
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=f"lockstep.{verdict.model}",
+            name=outcome.name,
+            time=f"{outcome.seconds:.3f}",
+        )
+        if outcome.status is Status.FAILED:
+            failure = ElementTree.SubElement(case, "failure", message=_valid_xml(outcome.message))
+            failure.text = _valid_xml(failure_text(verdict, outcome))
+        elif outcome.status is Status.NOT_CHECKED:
+            ElementTree.SubElement(case, "skipped", message=_valid_xml(outcome.message))
+    output = ElementTree.SubElement(suite, "system-out")
+    output.text = _valid_xml(as_markdown(verdict))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def _valid_xml(text: str) -> str:
+    """Drop what XML 1.0 cannot hold; a program may print anything."""
+    return "".join(
+        c for c in text if c in "\t\n" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd"
+    )
+
+
+def failure_text(verdict: Verdict, outcome: Outcome) -> str:
+    """Return all that is known of a failed check, for a log."""
+    lines = [f"{outcome.title}: {_message(outcome)}"]
+    if far := _how_far(outcome):
+        lines.append(f"off by, and allowed: {far}")
+    lines += [_cause_text(cause) for cause in verdict.causes]
+    if outcome.detail:
+        lines.append(outcome.detail.rstrip())
+    return "\n".join(lines)
+
+
+def _cause_text(cause: Cause) -> str:
+    text = f"probable cause: {cause.name}. {_sentence(cause.evidence)} To mend it: {cause.mend}."
+    return f"{text} To read: {cause.read}." if cause.read else text
+
+
+def as_markdown(verdict: Verdict) -> str:
+    """Return the verdict as Markdown, for a pull request or an issue."""
+    lines = [
+        f"## {_glyph(verdict)} `{verdict.target}`, {verdict.model.replace('_', '-')}",
+        "",
+        headline(verdict),
+        "",
+    ]
+    for cause in verdict.causes:
+        lines += [f"**Probable cause: {cause.name}.** {_sentence(cause.evidence)}"]
+        lines += [f"To mend it: {cause.mend}.", ""]
+    lines += ["| | check | result | off by, and allowed |", "|---|---|---|---|"]
+    for o in verdict.outcomes:
+        cells = (GLYPHS[o.status], o.title, _message(o), _how_far(o))
+        lines.append("| " + " | ".join(_cell(c) for c in cells) + " |")
+    if verdict.deviations:
+        lines += ["", "Deviations, known and not wrong:", ""]
+        lines += [f"- {d.name}: {d.evidence}." for d in verdict.deviations]
+    if verdict.timing:
+        lines += ["", "| | ns per observation and iteration |", "|---|--:|"]
+        lines += [f"| {row['who']} | {row['nanoseconds']:,.0f} |" for row in verdict.timing]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+FORMATS: dict[str, Callable[[Verdict], str]] = {
+    "json": as_json,
+    "junit": as_junit,
+    "markdown": as_markdown,
+}
