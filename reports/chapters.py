@@ -103,7 +103,7 @@ def chapters(content: Entry, drawn: Mapping[str, Mapping[str, Drawn]]) -> list[C
                 facts=facts(scenario),
                 picture=figures.get("data"),
                 notes=_notes(scenario),
-                sections=tuple(_sections(content, scenario, figures, anchor)),
+                sections=tuple(_sections(scenario, figures, anchor)),
                 scenario=scenario,
             )
         )
@@ -142,9 +142,7 @@ def _notes(scenario: Entry) -> tuple[str, ...]:
     return tuple(n for n in (f"{published}." if published else "", *declared) if n)
 
 
-def _sections(
-    content: Entry, scenario: Entry, figures: Mapping[str, Drawn], anchor: str
-) -> list[Section]:
+def _sections(scenario: Entry, figures: Mapping[str, Drawn], anchor: str) -> list[Section]:
     posterior = any(
         reading.is_posterior(o) and reading.has_fit(o) for o in reading.outcomes(scenario)
     )
@@ -188,9 +186,23 @@ def _sections(
             (
                 figures.get("posterior"),
                 no_draws,
-                tables.diagnostics_table(content, scenario),
+                tables.diagnostics_table(scenario),
+                figures.get("ranks"),
                 tables.priors_table(scenario),
+                figures.get("predictive"),
             ),
+            False,
+        ),
+        (
+            "Variational fits",
+            "variational",
+            (figures.get("elbo"), tables.spread_table(scenario)),
+            False,
+        ),
+        (
+            "MLE and Bayes on one scale",
+            "scale",
+            (figures.get("scale"), tables.scale_table(scenario)),
             False,
         ),
         ("Published figures", "published", (tables.published_table(scenario),), False),

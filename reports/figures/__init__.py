@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports import reading
-from reports.figures import chains, fits, mixtures, posteriors
+from reports.figures import chains, checks, fits, mixtures, posteriors
 from reports.figures.style import Drawn, house_style, render
 from reports.reading import Entry
 
@@ -54,6 +54,10 @@ def draw(scenario: Entry, draws: Mapping[str, Parameters]) -> dict[str, Drawn]:
         "recovery": fits.recovery,
         "matrices": chains.matrices,
         "posterior": lambda s: posteriors.marginals(s, draws),
+        "predictive": checks.predictive,
+        "scale": checks.log_likelihood_over_draws,
+        "elbo": checks.elbo,
+        "ranks": lambda s: checks.ranks(s, draws),
     }
     drawn = {}
     with house_style():

@@ -1,0 +1,224 @@
+"""What PyMC's two variational implementations share: the ascent of the ELBO and its stopping rule.
+
+Of the unconstrained parameters the approximation is a normal distribution q with mean mu and
+covariance L L', L lower triangular: diagonal in the mean-field family, full in the other. Adam
+climbs one-draw estimates of the evidence lower bound E_q[log p(x, theta) - log q(theta)].
+
+It has settled when the ELBO no longer rises: steps are counted in blocks, and whenever a block's
+mean is above that of the block before by less than the standard error of the difference, the step
+size falls by a factor; the same again at the last step size ends the fit. A fit that uses up its
+blocks has not settled.
+
+Each draw carries its log p - log q, from which the judge computes Pareto's k-hat.
+
+References
+----------
+Kucukelbir, Tran, Ranganath, Gelman and Blei (2017), JMLR 18(14), 1-45.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from comparisons.implementations import _pymc
+from comparisons.problem import Problem
+from models import bayesian
+from models.fits import PosteriorFit
+from models.records import Floats
+
+type Family = Literal["mean field", "full rank"]
+
+FAMILIES: dict[Family, str] = {
+    "mean field": "independent normals on the unconstrained scale (mean field)",
+    "full rank": "one correlated normal on the unconstrained scale (full rank)",
+}
+
+DRAWS, QUICK_DRAWS = 2000, 1000
+
+# The restarts run briefly; the best goes on.
+RESTARTS, RESTART_STEPS = 4, 500
+BLOCK, QUICK_BLOCK, MAX_BLOCKS = 1000, 500, 40
+RATE, RATE_FACTOR, LAST_RATE = 0.05, 0.4, 0.0005
+START_SD = 0.1
+
+
+class Ascent:
+    """ADVI's compiled step on one graph, which can start again on other data.
+
+    Parameters
+    ----------
+    graph : Graph
+        Its model is approximated.
+    family : {"mean field", "full rank"}
+    """
+
+    def __init__(self, graph: _pymc.Graph, family: Family) -> None:
+        import pymc as pm
+        import pytensor
+
+        self._rate = pytensor.shared(RATE, "rate")
+        kind = pm.ADVI if family == "mean field" else pm.FullRankADVI
+        inference = kind(model=graph.model, random_seed=0)
+        self._full = family == "full rank"
+        parameters = inference.approx.groups[0].params_dict
+        self._location = parameters["mu"]
+        self._spread = parameters["L_tril" if self._full else "rho"]
+        self._n_dim = graph.n_dim
+        moments: list[Any] = []
+
+        def adam(gradients: Any, parameters: Any) -> Any:
+            updates = pm.adam(gradients, parameters, learning_rate=self._rate)
+            moments.extend(shared for shared in updates if shared not in parameters)
+            return updates
+
+        with graph.model:  # so that it is compiled without checks of the priors' constants
+            self._step = inference.objective.step_function(score=True, obj_optimizer=adam)
+        self._moments = moments
+
+    def begin(self, location: Floats, seed: int) -> None:
+        """Put the approximation somewhere, narrow and without correlations."""
+        rho = np.full(self._n_dim, np.log(np.expm1(START_SD)))  # PyMC takes the softplus of it
+        spread = np.diag(rho)[np.tril_indices(self._n_dim)] if self._full else rho
+        self.go_on((location, spread), seed)
+
+    def go_on(self, state: tuple[Floats, Floats], seed: int) -> None:
+        """Go back to a state, and forget the optimiser's past."""
+        from pymc.pytensorf import reseed_rngs
+        from pytensor.tensor.random.type import RandomType
+
+        self._location.set_value(state[0])
+        self._spread.set_value(state[1])
+        for shared in self._moments:
+            shared.set_value(np.zeros_like(shared.get_value()))
+        reseed_rngs([v for v in self._step.get_shared() if isinstance(v.type, RandomType)], seed)
+
+    def run(self, steps: int, rate: float) -> Floats:
+        """Return the one-draw estimate of the ELBO at each of some steps of Adam, in nats."""
+        self._rate.set_value(np.asarray(rate))
+        return -np.array([float(self._step()) for _ in range(steps)])
+
+    def state(self) -> tuple[Floats, Floats]:
+        """Return what the family is parametrised by, to go on from."""
+        return self._location.get_value(), self._spread.get_value()
+
+    def normal(self) -> tuple[Floats, Floats]:
+        """Return the approximation's mean (F,) and the factor L (F, F) of its covariance."""
+        location, spread = self.state()
+        factor = np.zeros((self._n_dim, self._n_dim))
+        if self._full:
+            factor[np.tril_indices(self._n_dim)] = spread
+        else:
+            np.fill_diagonal(factor, spread)
+        np.fill_diagonal(factor, np.logaddexp(0, np.diag(factor)))
+        return location, factor
+
+
+_ASCENTS: dict[tuple[_pymc.Graph, Family], Ascent] = {}
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """How an ascent went.
+
+    Attributes
+    ----------
+    elbo : ndarray
+        By step, each from one draw.
+    rate : float
+        The last step size.
+    settled : bool
+    restarts : list of float
+        The ELBO that each restart had reached.
+    """
+
+    elbo: Floats
+    rate: float
+    settled: bool
+    restarts: list[float]
+
+
+def fit(problem: Problem, family: Family) -> PosteriorFit:
+    """Maximise the evidence lower bound, and draw from the approximation.
+
+    Parameters
+    ----------
+    problem : Problem
+    family : {"mean field", "full rank"}
+
+    Returns
+    -------
+    PosteriorFit
+        One chain of independent draws with their ``log_weight``, and the ELBO by step.
+    """
+    import pymc as pm
+
+    draws = QUICK_DRAWS if problem.quick else DRAWS
+    block = QUICK_BLOCK if problem.quick else BLOCK
+    rng = np.random.default_rng(problem.seed)
+    with _pymc.quiet():
+        graph = _pymc.graph(problem)
+        if (graph, family) not in _ASCENTS:
+            _ASCENTS[graph, family] = Ascent(graph, family)
+        ascent = _ASCENTS[graph, family]
+
+        climbed = _ascend(
+            ascent,
+            lambda: graph.flat(bayesian.start(problem.model, problem.dims, problem.data, rng)),
+            block,
+            rng,
+        )
+        location, factor = ascent.normal()
+        standard = rng.normal(size=(1, draws, graph.n_dim))
+        unconstrained = location + standard @ factor.T
+        parameters = graph.parameters(unconstrained)
+        log_p = np.array([float(graph.log_density(at)[0]) for at in unconstrained[0]])
+    log_q = -0.5 * (standard[0] ** 2 + np.log(2 * np.pi)).sum(axis=-1)
+    log_q -= np.log(np.diag(factor)).sum()
+
+    last = climbed.elbo[-block:]
+    details: dict[str, Any] = {
+        "sampler": f"ADVI, PyMC {pm.__version__}",
+        "family": FAMILIES[family],
+        "draws": draws,
+        "steps": len(climbed.elbo),
+        "optimizer": f"Adam, one draw a step, step size {RATE:g} falling to {climbed.rate:.2g}",
+        "stopping_rule": f"the mean ELBO of {block} steps no longer rises by more than its "
+        f"standard error, at a step size that then falls, and has fallen, below {LAST_RATE:g}",
+        "restarts": climbed.restarts,
+        "elbo": float(last.mean()),
+        "elbo_standard_error": float(last.std() / np.sqrt(len(last))),
+        "settled": climbed.settled,
+        "priors": bayesian.describe(problem.model),
+        "labels": _pymc.LABELS[problem.model],
+    }
+    weights = {"log_weight": (log_p - log_q)[None]}
+    return PosteriorFit(parameters, weights, elbo=climbed.elbo, details=details)
+
+
+def _ascend(
+    ascent: Ascent, start: Callable[[], Floats], block: int, rng: np.random.Generator
+) -> Climbed:
+    candidates = []
+    for _ in range(RESTARTS):
+        ascent.begin(start(), int(rng.integers(2**31)))
+        elbo = ascent.run(RESTART_STEPS, RATE)
+        candidates.append((float(elbo[-RESTART_STEPS // 4 :].mean()), ascent.state(), elbo))
+    _, state, elbo = max(candidates, key=lambda candidate: candidate[0])
+    ascent.go_on(state, int(rng.integers(2**31)))
+
+    rate, blocks = RATE, [elbo]
+    settled = False
+    for _ in range(MAX_BLOCKS):
+        blocks.append(ascent.run(block, rate))
+        before, after = blocks[-2:]
+        gain = after.mean() - before.mean()
+        if gain < np.hypot(before.std(), after.std()) / np.sqrt(block):
+            if rate * RATE_FACTOR < LAST_RATE:
+                settled = True
+                break
+            rate *= RATE_FACTOR
+    return Climbed(np.concatenate(blocks), rate, settled, [first for first, _, _ in candidates])
