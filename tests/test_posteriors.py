@@ -200,7 +200,7 @@ def test_advi_on_a_correlated_normal(family, interpreted, monkeypatch):
     with pm.Model() as model:
         pm.MvNormal("x", mu=[3.0, -1.0], cov=correlation)
     graph = _pymc.Graph("normal", model)
-    ascent = _advi.Ascent(graph, family)
+    ascent = (_advi.MeanField if family == "mean field" else _advi.FullRank)(graph)
     monkeypatch.setattr(_advi, "RESTARTS", 1)
     climbed = _advi._ascend(ascent, lambda: np.zeros(2), 500, np.random.default_rng(0))
     assert climbed.settled

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -46,28 +46,47 @@ RATE, RATE_FACTOR, LAST_RATE = 0.05, 0.4, 0.0005
 START_SD = 0.1
 
 
-class Ascent:
-    """ADVI's compiled step on one graph, which can start again on other data.
+class Ascent(Protocol):
+    """What climbs the ELBO on one graph, and can start again on other data."""
+
+    def begin(self, location: Floats, seed: int) -> None:
+        """Put the approximation somewhere, narrow and without correlations."""
+        ...
+
+    def go_on(self, state: tuple[Floats, Floats], seed: int) -> None:
+        """Go back to a state, and forget the optimiser's past."""
+        ...
+
+    def run(self, steps: int, rate: float) -> Floats:
+        """Return the one-draw estimate of the ELBO at each of some steps of Adam, in nats."""
+        ...
+
+    def state(self) -> tuple[Floats, Floats]:
+        """Return what the family is parametrised by, to go on from."""
+        ...
+
+    def normal(self) -> tuple[Floats, Floats]:
+        """Return the approximation's mean (F,) and the factor L (F, F) of its covariance."""
+        ...
+
+
+class MeanField:
+    """PyMC's ADVI; its step is compiled.
 
     Parameters
     ----------
     graph : Graph
         Its model is approximated.
-    family : {"mean field", "full rank"}
     """
 
-    def __init__(self, graph: _pymc.Graph, family: Family) -> None:
+    def __init__(self, graph: _pymc.Graph) -> None:
         import pymc as pm
         import pytensor
 
         self._rate = pytensor.shared(RATE, "rate")
-        kind = pm.ADVI if family == "mean field" else pm.FullRankADVI
-        inference = kind(model=graph.model, random_seed=0)
-        self._full = family == "full rank"
+        inference = pm.ADVI(model=graph.model, random_seed=0)
         parameters = inference.approx.groups[0].params_dict
-        self._location = parameters["mu"]
-        self._spread = parameters["L_tril" if self._full else "rho"]
-        self._n_dim = graph.n_dim
+        self._location, self._rho = parameters["mu"], parameters["rho"]
         moments: list[Any] = []
 
         def adam(gradients: Any, parameters: Any) -> Any:
@@ -80,10 +99,8 @@ class Ascent:
         self._moments = moments
 
     def begin(self, location: Floats, seed: int) -> None:
-        """Put the approximation somewhere, narrow and without correlations."""
-        rho = np.full(self._n_dim, np.log(np.expm1(START_SD)))  # PyMC takes the softplus of it
-        spread = np.diag(rho)[np.tril_indices(self._n_dim)] if self._full else rho
-        self.go_on((location, spread), seed)
+        """Put the approximation somewhere, narrow."""
+        self.go_on((location, np.full_like(location, np.log(np.expm1(START_SD)))), seed)
 
     def go_on(self, state: tuple[Floats, Floats], seed: int) -> None:
         """Go back to a state, and forget the optimiser's past."""
@@ -91,7 +108,7 @@ class Ascent:
         from pytensor.tensor.random.type import RandomType
 
         self._location.set_value(state[0])
-        self._spread.set_value(state[1])
+        self._rho.set_value(state[1])
         for shared in self._moments:
             shared.set_value(np.zeros_like(shared.get_value()))
         reseed_rngs([v for v in self._step.get_shared() if isinstance(v.type, RandomType)], seed)
@@ -102,18 +119,76 @@ class Ascent:
         return -np.array([float(self._step()) for _ in range(steps)])
 
     def state(self) -> tuple[Floats, Floats]:
-        """Return what the family is parametrised by, to go on from."""
-        return self._location.get_value(), self._spread.get_value()
+        """Return the means and the inverse softplus of the standard deviations."""
+        return self._location.get_value(), self._rho.get_value()
 
     def normal(self) -> tuple[Floats, Floats]:
         """Return the approximation's mean (F,) and the factor L (F, F) of its covariance."""
-        location, spread = self.state()
-        factor = np.zeros((self._n_dim, self._n_dim))
-        if self._full:
-            factor[np.tril_indices(self._n_dim)] = spread
-        else:
-            np.fill_diagonal(factor, spread)
-        np.fill_diagonal(factor, np.logaddexp(0, np.diag(factor)))
+        location, rho = self.state()
+        return location, np.diag(np.logaddexp(0, rho))
+
+
+class FullRank:
+    """Full-rank ADVI on PyMC's compiled log density, by the reparametrisation gradient.
+
+    With theta = mu + L e, e standard normal, the ELBO is E[log p(theta)] + sum log L_ii + const,
+    and its gradients are those of log p: E[g] by mu, and the lower triangle of E[g e'] + diag(1 /
+    L_ii) by L. PyMC's own FullRankADVI does the same, and takes most of a minute to compile it;
+    this is for nothing once the density is there. The diagonal of L is free on its logarithm.
+
+    Parameters
+    ----------
+    graph : Graph
+        Its model is approximated.
+    """
+
+    def __init__(self, graph: _pymc.Graph) -> None:
+        self._log_density = graph.log_density
+
+    def begin(self, location: Floats, seed: int) -> None:
+        """Put the approximation somewhere, narrow and without correlations."""
+        self.go_on((location, np.log(START_SD) * np.eye(len(location))), seed)
+
+    def go_on(self, state: tuple[Floats, Floats], seed: int) -> None:
+        """Go back to a state, and forget the optimiser's past."""
+        F = len(state[0])
+        self._point = np.concatenate([state[0][None], state[1]])  # (1 + F, F)
+        self._first, self._second = np.zeros((2, 1 + F, F))
+        self._steps, self._rng = 0, np.random.default_rng(seed)
+
+    def run(self, steps: int, rate: float) -> Floats:
+        """Return the one-draw estimate of the ELBO at each of some steps of Adam, in nats."""
+        F = self._point.shape[1]
+        elbo, gradient = np.empty(steps), np.empty_like(self._point)
+        for i, e in enumerate(self._rng.standard_normal((steps, F))):
+            location, factor = self.normal()
+            value, g = self._log_density(location + factor @ e)
+            elbo[i] = value + 0.5 * e @ e + 0.5 * F * np.log(2 * np.pi)
+            elbo[i] += np.trace(self._point[1:])
+            gradient[0] = g
+            gradient[1:] = np.tril(np.outer(g, e))
+            gradient[range(1, 1 + F), range(F)] *= np.diag(factor)  # by log L_ii
+            gradient[range(1, 1 + F), range(F)] += 1
+            self._climb(gradient, rate)
+        return elbo
+
+    def _climb(self, gradient: Floats, rate: float) -> None:
+        """Take a step of Adam (Kingma and Ba 2015, algorithm 1)."""
+        self._steps += 1
+        self._first += 0.1 * (gradient - self._first)
+        self._second += 0.001 * (gradient**2 - self._second)
+        first = self._first / (1 - 0.9**self._steps)
+        second = self._second / (1 - 0.999**self._steps)
+        self._point = self._point + rate * first / (np.sqrt(second) + 1e-8)
+
+    def state(self) -> tuple[Floats, Floats]:
+        """Return the means, and L with the logarithms of its diagonal."""
+        return self._point[0], self._point[1:]
+
+    def normal(self) -> tuple[Floats, Floats]:
+        """Return the approximation's mean (F,) and the factor L (F, F) of its covariance."""
+        location, factor = self._point[0], self._point[1:].copy()
+        np.fill_diagonal(factor, np.exp(np.diag(factor)))
         return location, factor
 
 
@@ -162,7 +237,8 @@ def fit(problem: Problem, family: Family) -> PosteriorFit:
     with _pymc.quiet():
         graph = _pymc.graph(problem)
         if (graph, family) not in _ASCENTS:
-            _ASCENTS[graph, family] = Ascent(graph, family)
+            kind = MeanField if family == "mean field" else FullRank
+            _ASCENTS[graph, family] = kind(graph)
         ascent = _ASCENTS[graph, family]
 
         climbed = _ascend(
