@@ -63,7 +63,8 @@ convergence: env  ## Sample every scenario from four seeds and write docs/conver
 
 .PHONY: small-samples
 small-samples: env  ## Compare MLE and Bayes from 15 to 5,000 observations: docs/small-samples.md
-	@$(BIN)/python -m comparisons.small_samples
+	@$(BIN)/python -m comparisons.small_samples docs/small-samples.md
+	@$(BIN)/python -c "from reports.figures.small_samples import main; main('docs/small-samples.png')"
 
 .PHONY: check
 check: env  ## Lint, check the format and the types

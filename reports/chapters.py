@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import models
 from reports import numbers, reading, tables, verdicts
-from reports.figures import Drawn
+from reports.figures import STUDIES, Drawn, small_samples
 from reports.figures.style import slug
 from reports.reading import Entry
 from reports.tables import Table
@@ -66,6 +66,7 @@ class Chapter:
         What stands below the lesson: the published figures' tally, declared disagreements.
     sections : tuple of Section
     scenario : Entry
+        Empty for a study, which has no verdicts.
     """
 
     name: str
@@ -107,7 +108,28 @@ def chapters(content: Entry, drawn: Mapping[str, Mapping[str, Drawn]]) -> list[C
                 scenario=scenario,
             )
         )
+    found += _studies(drawn.get(STUDIES, {}))
     return found
+
+
+def _studies(figures: Mapping[str, Drawn]) -> list[Chapter]:
+    """Return the study of small samples, if its figure was drawn."""
+    figure = figures.get(small_samples.NAME)
+    if figure is None:
+        return []
+    return [
+        Chapter(
+            name=small_samples.NAME,
+            title=small_samples.TITLE,
+            anchor=f"study-{small_samples.NAME}",
+            lesson=small_samples.LESSON,
+            facts=small_samples.FACTS,
+            picture=figure,
+            notes=(),
+            sections=(),
+            scenario={},
+        )
+    ]
 
 
 def facts(scenario: Entry) -> str:
