@@ -217,7 +217,7 @@ def overall(content: Entry) -> Overall:
         f"{count(len(run), 'fit')} in {count(len(scenarios), 'scenario')}: {tally['good']} agree"
     )
     if tally["declared"]:
-        detail += f", {tally['declared']} disagree as their scenario declares"
+        detail += f", {tally['declared']} disagree as declared"
     missing = sum(o.get("status") == "not_installed" for o in every)
     if missing:
         detail += f", {missing} not installed"

@@ -133,8 +133,10 @@ class FullRank:
 
     With theta = mu + L e, e standard normal, the ELBO is E[log p(theta)] + sum log L_ii + const,
     and its gradients are those of log p: E[g] by mu, and the lower triangle of E[g e'] + diag(1 /
-    L_ii) by L. PyMC's own FullRankADVI does the same, and takes most of a minute to compile it;
-    this is for nothing once the density is there. The diagonal of L is free on its logarithm.
+    L_ii) by L. L is diag(d) C, C with ones on its diagonal, and the coordinates are log d and the
+    rest of C: a step of Adam is then relative to the width of each parameter. PyMC's own
+    FullRankADVI climbs in L itself, where steps of a narrow parameter overshoot by far, and takes
+    most of a minute to compile; this is for nothing once the density is there.
 
     Parameters
     ----------
@@ -166,9 +168,8 @@ class FullRank:
             elbo[i] = value + 0.5 * e @ e + 0.5 * F * np.log(2 * np.pi)
             elbo[i] += np.trace(self._point[1:])
             gradient[0] = g
-            gradient[1:] = np.tril(np.outer(g, e))
-            gradient[range(1, 1 + F), range(F)] *= np.diag(factor)  # by log L_ii
-            gradient[range(1, 1 + F), range(F)] += 1
+            gradient[1:] = np.tril(np.outer(np.diag(factor) * g, e), -1)  # by C_ij
+            gradient[range(1, 1 + F), range(F)] = g * (factor @ e) + 1  # by log d_i
             self._climb(gradient, rate)
         return elbo
 
@@ -182,14 +183,15 @@ class FullRank:
         self._point = self._point + rate * first / (np.sqrt(second) + 1e-8)
 
     def state(self) -> tuple[Floats, Floats]:
-        """Return the means, and L with the logarithms of its diagonal."""
+        """Return the means, and C with log d on its diagonal."""
         return self._point[0], self._point[1:]
 
     def normal(self) -> tuple[Floats, Floats]:
         """Return the approximation's mean (F,) and the factor L (F, F) of its covariance."""
         location, factor = self._point[0], self._point[1:].copy()
-        np.fill_diagonal(factor, np.exp(np.diag(factor)))
-        return location, factor
+        widths = np.exp(np.diag(factor))
+        np.fill_diagonal(factor, 1)
+        return location, widths[:, None] * factor
 
 
 _ASCENTS: dict[tuple[_pymc.Graph, Family], Ascent] = {}
