@@ -14,9 +14,9 @@ from reports.tables import Table
 
 TITLE = "Lockstep"
 SUBTITLE = (
-    "Latent-variable models fitted side by side: EM written by hand, scikit-learn, hmmlearn, "
-    "and PyMC by ADVI and NUTS. Every fit is scored by one hand-written log-likelihood, after "
-    "its components have been brought into one order."
+    "Latent-variable models fitted side by side: EM written by hand, scikit-learn, hmmlearn, and "
+    "PyMC by ADVI, mean-field and full-rank, and NUTS. Every fit is scored by one hand-written "
+    "log-likelihood, after its components have been brought into one order."
 )
 SUMMARY = (
     "Matched: Δ is the largest difference from em in any parameter at any iteration. As "

@@ -657,7 +657,8 @@ def scale_table(scenario: Entry) -> Table | None:
             f"A unit is one {unit}. Differences from em's plug-in score are taken unit by unit; "
             "± is their standard error over the units. Averaging allows for what is not known of "
             "the parameters; with much data it makes no difference, with little it is the better "
-            "bet.",
+            "bet. Here what is held out does not teach; in the table of log-likelihoods the joint "
+            "density of all of it is averaged, where the first units teach about the rest.",
             "Leave-one-out needs no held-out data: each observation is predicted from all others."
             if any(scores(o).get("leave_one_out") for o in reading.outcomes(scenario))
             else "",

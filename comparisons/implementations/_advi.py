@@ -37,6 +37,11 @@ FAMILIES: dict[Family, str] = {
     "full rank": "one correlated normal on the unconstrained scale (full rank)",
 }
 
+WHOSE: dict[Family, str] = {
+    "mean field": "ADVI,",
+    "full rank": "reparametrisation gradient on the compiled log density of",
+}
+
 DRAWS, QUICK_DRAWS = 2000, 1000
 
 # The restarts run briefly; the best goes on.
@@ -259,7 +264,7 @@ def fit(problem: Problem, family: Family) -> PosteriorFit:
 
     last = climbed.elbo[-block:]
     details: dict[str, Any] = {
-        "sampler": f"ADVI, PyMC {pm.__version__}",
+        "sampler": f"{WHOSE[family]} PyMC {pm.__version__}",
         "family": FAMILIES[family],
         "draws": draws,
         "steps": len(climbed.elbo),
