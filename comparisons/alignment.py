@@ -42,6 +42,9 @@ cannot decide alone."""
 
 ROUNDS = 100
 
+AT_ONCE = 1000
+"""Draws whose responsibilities are computed in one piece, to bound the memory."""
+
 
 @dataclass(frozen=True)
 class Relabelled:
@@ -80,7 +83,12 @@ def memberships(model: Model, draws: Parameters, data: Data) -> Floats:
     module: Any = model
     if not isinstance(data, tuple):
         kept = data[np.unique(np.linspace(0, len(data) - 1, OBSERVATIONS).astype(int))]
-        return np.asarray(module.responsibilities(draws, kept))
+        arrays, total = draws.arrays(), len(next(iter(draws.arrays().values())))
+        pieces = (
+            type(draws)(**{name: a[i : i + AT_ONCE] for name, a in arrays.items()})
+            for i in range(0, total, AT_ONCE)
+        )
+        return np.concatenate([module.responsibilities(piece, kept) for piece in pieces])
     parts, left = [], OBSERVATIONS
     for symbols in data:
         if left <= 0:

@@ -44,7 +44,7 @@ PROBABILITY = 0.95
 BOOTSTRAPPED, QUICK_BOOTSTRAPPED = 300, 100
 """Resamples of the bootstrap whose intervals stand beside the Wald and the credible ones."""
 
-MOST_BOOTSTRAPPED = 1_000_000
+MOST_BOOTSTRAPPED = 300_000
 """Resamples times observations; of more data there are no bootstrap intervals."""
 
 BINS = 40
@@ -53,8 +53,8 @@ BINS = 40
 TRACED = 200
 """Points kept of an ELBO trace."""
 
-PRIOR_DRAWS = 20_000
-"""By which the prior's marginals are known."""
+PRIOR_DRAWS, PRIOR_NUMBERS = 20_000, 5_000_000
+"""By which the prior's marginals are known, and numbers in them at the most."""
 
 SCORED_AT_ONCE = 2_000_000
 """Draws times observations scored in one piece, to bound the memory."""
@@ -403,7 +403,9 @@ class Judge:
         if not self.posteriors:
             return None
         prepared, rng = self.prepared, np.random.default_rng(0)
-        drawn = prior.draws(self.model.NAME, prepared.dims, prepared.data, PRIOR_DRAWS, rng)
+        numbers = sum(array.size for array in self.reference.arrays().values())
+        n = min(PRIOR_DRAWS, max(1, PRIOR_NUMBERS // numbers))
+        drawn = prior.draws(self.model.NAME, prepared.dims, prepared.data, n, rng)
         at = np.linspace(0, 1, 101)
         return {
             name: np.moveaxis(np.quantile(a, at, axis=0), 0, -1)

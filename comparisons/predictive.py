@@ -19,6 +19,7 @@ Buerkner, Gabry and Vehtari (2020), J. Stat. Comput. Simul. 90, 2499-2523: one s
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from scipy.special import logsumexp
 
 from comparisons import prior
 from models import Data, Model
-from models.records import Floats, Parameters
+from models.records import Floats, Integers, Parameters
 
 AT_ONCE = 4_000_000
 """Draws times units times components held in memory."""
@@ -35,8 +36,11 @@ AT_ONCE = 4_000_000
 MOST = 50_000_000
 """The same, in all: of more draws an even selection is taken."""
 
-MOST_LEFT_OUT = 5_000
-"""Observations for which leave-one-out is computed; it needs every draw at every one."""
+MOST_LEFT_OUT, AT_EACH = 5_000, 8_000_000
+"""Observations for which leave-one-out is computed, and draws times observations: all are kept."""
+
+CHECKED, COLUMNS = 5_000, 4
+"""Steps of an HMM's data, and columns of a mixture's, that a predictive check looks at."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Of the bands of a predictive check."""
@@ -90,12 +94,16 @@ def averaged(model: Model, draws: Parameters, data: Data) -> Floats:
     """Return the log of the density of every unit averaged over draws, shape (units,)."""
     size = model.size(data) * draws.n_components
     kept = thinned(draws, MOST // size)
-    n, piece = math.prod(_lead(kept)), max(1, AT_ONCE // size)
-    sums = []
-    for begin in range(0, n, piece):
-        part = type(kept)(**{k: a[begin : begin + piece] for k, a in kept.arrays().items()})
-        sums.append(logsumexp(pointwise(model, part, data), axis=0))
-    return np.asarray(logsumexp(sums, axis=0) - math.log(n))
+    sums = [logsumexp(part, axis=0) for part in _in_pieces(model, kept, data)]
+    return np.asarray(logsumexp(sums, axis=0) - math.log(math.prod(_lead(kept))))
+
+
+def _in_pieces(model: Model, draws: Parameters, data: Data) -> Iterator[Floats]:
+    """Yield the log densities of all units, shape (draws, units), some draws at a time."""
+    piece = max(1, AT_ONCE // (model.size(data) * draws.n_components))
+    for begin in range(0, math.prod(_lead(draws)), piece):
+        part = {k: a[begin : begin + piece] for k, a in draws.arrays().items()}
+        yield pointwise(model, type(draws)(**part), data)
 
 
 @dataclass(frozen=True)
@@ -158,8 +166,8 @@ def leave_one_out(
     import arviz_stats
 
     total = math.prod(_lead(draws))
-    kept = thinned(draws, MOST // (model.size(data) * draws.n_components))
-    density = pointwise(model, kept, data)[None]  # (1, draw, N)
+    kept = thinned(draws, AT_EACH // model.size(data))
+    density = np.concatenate(list(_in_pieces(model, kept, data)))[None]  # (1, draw, N)
     groups = {"posterior": {"total": density.sum(axis=-1)}, "log_likelihood": {"x": density}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large k-hats, which are counted below
@@ -209,7 +217,8 @@ def check(
     sources = {"prior": prior.draws(model.NAME, dims, data, SIMULATED, rng)}
     sources |= {who: thinned(draws, SIMULATED) for who, draws in posteriors.items()}
     if isinstance(data, tuple):
-        lengths, V = [len(symbols) for symbols in data], dims["n_features"]
+        data, V = _beginning(data), dims["n_features"]
+        lengths = [len(symbols) for symbols in data]
         simulated = {who: simulate(draws, lengths, rng) for who, draws in sources.items()}
         return [
             {
@@ -222,7 +231,7 @@ def check(
         ]
     columns = data.reshape(len(data), -1)
     found = []
-    for d in range(columns.shape[1]):
+    for d in range(min(columns.shape[1], COLUMNS)):
         low, high = columns[:, d].min(), columns[:, d].max()
         room = 0.25 * (high - low)
         grid = np.linspace(low - room, high + room, GRID)
@@ -238,6 +247,16 @@ def check(
             }
         )
     return found
+
+
+def _beginning(sequences: tuple[Integers, ...]) -> tuple[Integers, ...]:
+    """Return the first sequences, `CHECKED` steps at the most."""
+    kept, left = [], CHECKED
+    for symbols in sequences:
+        if left > 0:
+            kept.append(symbols[:left])
+            left -= len(symbols)
+    return tuple(kept)
 
 
 def _density(draws: Parameters, d: int, grid: Floats) -> Floats:
