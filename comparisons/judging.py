@@ -352,7 +352,7 @@ class Judge:
         sd = over_draws(lambda a: a.std(axis=(0, 1), ddof=1))
         lower = over_draws(lambda a: np.quantile(a, tail, axis=(0, 1)))
         upper = over_draws(lambda a: np.quantile(a, 1 - tail, axis=(0, 1)))
-        counts, edges = np.histogram(train_draws, BINS)
+        counts, edges = np.histogram(train_draws[np.isfinite(train_draws)], BINS)
         scores: dict[str, Any] = {
             "train": float(self.model.log_likelihood(mean, data)),
             "heldout": None,

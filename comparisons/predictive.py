@@ -132,8 +132,9 @@ def score(mine: Floats, theirs: Floats | None = None) -> Score:
     total = float(mine.sum())
     if theirs is None:
         return Score(total, len(mine))
-    apart = mine - theirs
-    error = float(apart.std(ddof=1) * math.sqrt(len(apart))) if len(apart) > 1 else None
+    with np.errstate(invalid="ignore"):  # two impossible units have no difference
+        apart = mine - theirs
+        error = float(apart.std(ddof=1) * math.sqrt(len(apart))) if len(apart) > 1 else None
     return Score(total, len(mine), float(apart.sum()), error)
 
 

@@ -14,10 +14,13 @@ from comparisons import diagnostics, predictive, prior
 from comparisons.alignment import Relabelled, relabel, stephens
 from comparisons.implementations import _advi, _pymc
 from comparisons.judging import log_likelihoods
+from comparisons.problem import Mode
+from comparisons.scenarios import scenarios
 from conftest import make_case
-from models import bayesian, gaussian_mixture_1d, load
+from models import bayesian, em, gaussian_mixture_1d, load
 from models.fits import PosteriorFit
 from oracles import hmm_by_enumeration
+from test_comparisons import judged
 from test_reports import draws_near
 
 
@@ -394,3 +397,50 @@ def test_draws_that_are_no_numbers_are_a_failed_row():
     assert result.status is Status.FAILED
     assert "3 of 200 draws are not finite" in result.message
     assert load("gaussian_mixture_1d") is gaussian_mixture_1d
+
+
+@pytest.mark.parametrize(("width", "failed"), [(1.0, []), (0.5, ["sd against NUTS"])])
+def test_what_a_method_is_known_to_fail_is_shown_and_does_not_count(width, failed):
+    """Mean field gave half of NUTS's sds; a chain that fails has no such excuse."""
+    prepared = scenarios()["gmm1d-notebook"].prepare()
+    rng = np.random.default_rng(0)
+    best = em.fit(gaussian_mixture_1d, prepared.start, prepared.data)
+
+    def about(scale, shape):
+        return gaussian_mixture_1d.Parameters(
+            rng.dirichlet(best.parameters.weights * 400 / scale**2, shape),
+            best.parameters.means + 0.05 * scale * rng.normal(size=(*shape, 2)),
+            best.parameters.variances * np.exp(0.05 * scale * rng.normal(size=(*shape, 2))),
+        )
+
+    nuts = sampled(about(1.0, (4, 500)))
+    weights = {"log_weight": rng.normal(0, 0.1, (1, 1000))}
+    advi = PosteriorFit(about(width, (1, 1000)), weights, details={"settled": True})
+    entry = judged(
+        scenarios()["gmm1d-notebook"],
+        prepared,
+        ("em", Mode.AS_CONFIGURED, best),
+        ("pymc-advi", Mode.AS_CONFIGURED, advi),
+        ("pymc-nuts", Mode.AS_CONFIGURED, nuts),
+    )
+    outcome = entry["outcomes"][1]
+    checks = outcome["diagnostics"]["checks"]
+    assert [c["name"] for c in checks if not c["passed"]] == failed
+    assert {"name", "value", "rule", "threshold", "passed", "note"} == set(checks[0])
+    assert outcome["verdict"] == ("unsettled" if failed else "agrees")
+    assert not outcome["counts_against"]
+    assert ("ignores correlations" in (outcome["expected"] or "")) == bool(failed)
+    ratios = outcome["diagnostics"]["sd_ratio_to_nuts"]["by_parameter"]
+    # 1,000 draws against 2,000: each sd is known to a few percent.
+    assert ratios["means[0]"] == pytest.approx(width, rel=0.15)
+
+
+def test_every_mean_field_fit_that_has_not_settled_counts():
+    prepared = scenarios()["gmm1d-notebook"].prepare()
+    _, _, draws = near(chains=1, length=200)
+    unfinished = PosteriorFit(draws, details={"settled": False})
+    entry = judged(
+        scenarios()["gmm1d-notebook"], prepared, ("pymc-advi", Mode.AS_CONFIGURED, unfinished)
+    )
+    assert entry["outcomes"][0]["counts_against"]
+    assert "still rising" in entry["outcomes"][0]["reason"]
