@@ -35,7 +35,7 @@ help:  ## List the targets
 	  -r requirements.txt
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo "Compiling the kernels"
-	@$(BIN)/python -c "import models.kernels"
+	@$(BIN)/python -c "import models.hmm_kernels, models.mixture_kernels"
 	@touch $@
 
 .PHONY: env
@@ -65,6 +65,14 @@ convergence: env  ## Sample every scenario from four seeds and write docs/conver
 small-samples: env  ## Compare MLE and Bayes from 15 to 5,000 observations: docs/small-samples.md
 	@$(BIN)/python -m comparisons.small_samples docs/small-samples.md
 	@$(BIN)/python -c "from reports.figures.small_samples import main; main('docs/small-samples.png')"
+
+.PHONY: bench
+bench: env  ## Time the estimators beside the libraries and write docs/benchmark.md
+	@$(BIN)/lockstep bench --out docs $(ARGS)
+
+.PHONY: vectors
+vectors: env  ## Make the conformance vectors anew, at 50 digits
+	@$(BIN)/python -m comparisons.vectors.generate
 
 .PHONY: check
 check: env  ## Lint, check the format and the types

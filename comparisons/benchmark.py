@@ -16,9 +16,10 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -27,7 +28,8 @@ import numpy as np
 from models import categorical_hmm, kernels, load
 from models import gaussian_mixture_2d as gaussian_mixture
 
-ITERATIONS = 20
+ITERATIONS, FEW_ITERATIONS = 20, 2
+QUICK = 10**4
 ROUNDS, SHORTEST, LONGEST = 7, 0.02, 4.0
 """Rounds of a cell; a round repeats what takes less than `SHORTEST` seconds, and what takes more
 than `LONGEST` has three rounds."""
@@ -36,9 +38,10 @@ SAME = 1e-12
 """Largest relative difference of the compiled and the readable E-step: 10^7 additions, each with
 an error of 1e-16 of the sum to either side, come to some 1e-13."""
 
-SAME_FIT = 1e-8
+SAME_FIT, SAME_IN_SINGLE = 1e-8, 1e-4
 """Largest difference of fitted parameters, ours and a peer's, in units of the largest of their
-kind: iterations amplify what rounding began."""
+kind: iterations amplify what rounding began. The second is for a peer that keeps its sums in
+single precision."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class Work:
     D: int
     targets: dict[tuple[int, str], float]
     each: int = 0
+
+    def problem(self, size: int) -> Any:
+        """Return a `Mixture` or a `Chain` of that size, with fewer iterations if it is large."""
+        kind = Mixture if set(self.peers) <= set(MIXTURE_PEERS) else Chain
+        return kind(self, size, ITERATIONS if size <= 10**6 else FEW_ITERATIONS)
 
 
 SKL, LOG, SCALING = "scikit-learn", "hmmlearn", "hmmlearn scaling"
@@ -105,42 +113,43 @@ class Cell:
     ----------
     work, peer : str
     size, iterations : int
-    ours, theirs : float or None
-        Median seconds of a fit; None if the peer is not installed.
-    ratio, lowest, highest : float or None
-        Theirs over ours: of the medians, and over the rounds.
-    target : float or None
-        The ratio aimed at.
-    apart : float or None
-        Largest difference of the fitted parameters.
     kernel : float
         Largest relative difference of the compiled and the readable E-step at the fit.
     note : str
-        Why something is missing; the peer's version and thread setting.
+        The peer's version and thread setting, or why the rest is missing.
+    target : float or None
+        The ratio aimed at.
+    ours, theirs : float or None
+        Median seconds of a fit over the rounds.
+    ratio, lowest, highest : float or None
+        Theirs over ours: median, minimum and maximum over the rounds.
+    apart : float or None
+        Largest difference of the fitted parameters.
     """
 
     work: str
     peer: str
     size: int
     iterations: int
-    ours: float | None
-    theirs: float | None
-    ratio: float | None
-    lowest: float | None
-    highest: float | None
-    target: float | None
-    apart: float | None
     kernel: float
     note: str
+    target: float | None = None
+    ours: float | None = None
+    theirs: float | None = None
+    ratio: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+    apart: float | None = None
 
 
 type Fit = Callable[[], Any]
 
 
 class Mixture:
-    """Data and start of a mixture's fit."""
+    """Data and start of a mixture's fit; each further method is a library's way to do it."""
 
     def __init__(self, work: Work, size: int, iterations: int) -> None:
+        self.size, self.iterations = size, iterations
         rng = np.random.default_rng(size)
         K, D = work.K, work.D
         means = rng.normal(0, 6, (K, D))
@@ -152,20 +161,23 @@ class Mixture:
             "precisions_init": np.stack([0.5 * np.eye(D)] * K),
             "max_iter": iterations,
             "tol": 0,
-            "reg_covar": 1e-6,
+            "reg_covar": 0,
         }
 
     def ours(self) -> Any:
+        """Fit with `models.estimators.GaussianMixture`."""
         from models.estimators import GaussianMixture
 
         return GaussianMixture(**self.settings).fit(self.x)
 
     def scikit_learn(self) -> Any:
+        """Fit with scikit-learn."""
         from sklearn.mixture import GaussianMixture
 
         return GaussianMixture(**self.settings).fit(self.x)
 
     def pomegranate(self) -> Any:
+        """Fit with pomegranate, in double precision."""
         import torch
         from pomegranate.distributions import Normal
         from pomegranate.gmm import GeneralMixtureModel
@@ -175,7 +187,7 @@ class Mixture:
                 torch.tensor(mean),
                 torch.tensor(np.linalg.inv(precision)),
                 covariance_type="full",
-                min_cov=1e-6,
+                min_cov=0,
             )
             for mean, precision in zip(
                 self.settings["means_init"], self.settings["precisions_init"]
@@ -191,6 +203,7 @@ class Mixture:
 
     @staticmethod
     def parameters(fit: Any) -> tuple[Any, ...]:
+        """Return a fit's weights, means and covariances."""
         if hasattr(fit, "distributions"):
             return (
                 fit.priors.detach().numpy(),
@@ -200,20 +213,21 @@ class Mixture:
         return fit.weights_, fit.means_, fit.covariances_
 
     def kernel(self, fit: Any) -> float:
+        """Return how far the compiled E-step is from the readable one."""
         return _kernel_apart(
             gaussian_mixture, gaussian_mixture.Parameters(*self.parameters(fit)), self.x
         )
 
 
 class Chain:
-    """Data and start of a hidden Markov model's fit."""
+    """The same of a hidden Markov model's fit."""
 
     def __init__(self, work: Work, size: int, iterations: int) -> None:
+        self.size, self.iterations = size, iterations
         rng = np.random.default_rng(size)
         K, V = work.K, work.D
         self.lengths = [work.each] * (size // work.each) if work.each else [size]
         self.symbols = rng.integers(V, size=(size, 1))
-        self.iterations = iterations
         self.start = (
             np.full(K, 1 / K),
             rng.dirichlet(np.full(K, 5.0), K),
@@ -229,21 +243,25 @@ class Chain:
         return model.fit(self.symbols, self.lengths)
 
     def ours(self) -> Any:
+        """Fit with `models.estimators.CategoricalHMM`."""
         from models.estimators import CategoricalHMM
 
         return self._fit(CategoricalHMM)
 
     def hmmlearn(self) -> Any:
+        """Fit with hmmlearn as it comes."""
         from hmmlearn.hmm import CategoricalHMM
 
         return self._fit(CategoricalHMM)
 
     def hmmlearn_scaling(self) -> Any:
+        """Fit with hmmlearn's quicker implementation."""
         from hmmlearn.hmm import CategoricalHMM
 
         return self._fit(CategoricalHMM, implementation="scaling")
 
     def dynamax(self) -> Any:
+        """Fit with dynamax, in double precision."""
         import jax
         import jax.numpy as jnp
         from dynamax.hidden_markov_model import CategoricalHMM
@@ -267,6 +285,7 @@ class Chain:
 
     @staticmethod
     def parameters(fit: Any) -> tuple[Any, ...]:
+        """Return a fit's startprob, transmat and emissionprob."""
         if hasattr(fit, "emissions"):
             return (
                 np.asarray(fit.initial.probs),
@@ -276,6 +295,7 @@ class Chain:
         return fit.startprob_, fit.transmat_, fit.emissionprob_
 
     def kernel(self, fit: Any) -> float:
+        """Return how far the compiled E-step is from the readable one."""
         if len(self.symbols) > 10**6:
             # The readable recursion takes ten microseconds a step; its start will do.
             return self._kernel(fit, [10**6])
@@ -289,19 +309,21 @@ class Chain:
         )
 
 
-PEERS: dict[str, tuple[str, str]] = {
-    SKL: ("scikit-learn", "scikit_learn"),
-    LOG: ("hmmlearn", "hmmlearn"),
-    SCALING: ("hmmlearn", "hmmlearn_scaling"),
-    POMEGRANATE: ("pomegranate", "pomegranate"),
-    DYNAMAX: ("dynamax", "dynamax"),
+PEERS: dict[str, tuple[str, str, float]] = {
+    SKL: ("scikit-learn", "scikit_learn", SAME_FIT),
+    LOG: ("hmmlearn", "hmmlearn", SAME_FIT),
+    SCALING: ("hmmlearn", "hmmlearn_scaling", SAME_FIT),
+    POMEGRANATE: ("pomegranate", "pomegranate", SAME_IN_SINGLE),
+    DYNAMAX: ("dynamax", "dynamax", SAME_FIT),
 }
-"""Each peer's distribution, and its method of `Mixture` or `Chain`."""
+"""Each peer's distribution, its method of `Mixture` or `Chain`, how near its fits are to ours."""
 
 
 def _kernel_apart(model: Any, parameters: Any, data: Any) -> float:
-    """Return how far the compiled E-step is from the readable one, which takes the data in parts
-    so as not to fill the memory: statistics add."""
+    """Return how far the compiled E-step is from the readable one.
+
+    The readable one takes the data in parts so as not to fill the memory: statistics add.
+    """
     quick, value = kernels.e_step(load(model.NAME))(parameters, data)
     total: Any = None
     exact = 0.0
@@ -313,7 +335,8 @@ def _kernel_apart(model: Any, parameters: Any, data: Any) -> float:
     if "first" in terms:  # it vanishes at a fit, but what it sums does not (Cauchy and Schwarz)
         terms["first"] = np.sqrt(terms["counts"] * terms["second"])
     pairs = zip(terms.values(), quick.arrays().values(), total.arrays().values())
-    return max(abs(value / exact - 1), *(np.abs(a - b).max() / size for size, a, b in pairs))
+    statistics = (np.max(np.abs(a - b) / size) for size, a, b in pairs)
+    return float(max(abs(value / exact - 1), *statistics))
 
 
 def _apart(one: Any, other: Any) -> float:
@@ -347,99 +370,168 @@ def _threads(fit: Fit) -> tuple[Callable[[], Any], str]:
     return (nullcontext, "all threads") if _seconds(fit, times) < one else (alone, "1 thread")
 
 
-def _cell(work: Work, size: int, peer: str) -> Cell:
-    iterations = ITERATIONS if size <= 10**6 else 2
-    problem: Any = (Mixture if peer in MIXTURE_PEERS else Chain)(work, size, iterations)
-    fitted = problem.ours()
-    kernel = problem.kernel(fitted)
-    target = work.targets.get((size, peer))
-    distribution, method = PEERS[peer]
+def cells(work: Work, size: int) -> list[Cell]:
+    """Measure one size of one piece of work beside each of its peers."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # hmmlearn tells of every fit that it stops
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the iteration limit, which is the point
+            for module in ("hmm_kernels", "mixture_kernels"):
+                kernels.compiled(module)
+            problem = work.problem(size)
+            fitted = problem.ours()
+            kernel = problem.kernel(fitted)
+            return [_beside(work, problem, peer, fitted, kernel) for peer in work.peers]
+    finally:
+        logging.disable(level)
+
+
+def _beside(work: Work, problem: Any, peer: str, fitted: Any, kernel: float) -> Cell:
+    distribution, method, _ = PEERS[peer]
+    cell = Cell(
+        work.name, peer, problem.size, problem.iterations, target=work.targets.get(
+            (problem.size, peer)
+        ), kernel=kernel, note=f"{distribution} is not installed",
+    )  # fmt: skip
     version = _installed(distribution)
     if version is None:
-        missing = f"{distribution} is not installed"
-        return Cell(
-            work.name, peer, size, iterations, None, None, None, None, None, target, None, kernel,
-            missing,
-        )  # fmt: skip
-    peers_fit: Fit = getattr(problem, method)
-    theirs = peers_fit()
+        return cell
+    fit: Fit = getattr(problem, method)
+    theirs = fit()
     apart = max(
         _apart(a, b) for a, b in zip(problem.parameters(fitted), problem.parameters(theirs))
     )
-    setting, threads = _threads(peers_fit)
-    once = _seconds(peers_fit, 1)
-    rounds = ROUNDS if once < LONGEST else 3
+    setting, threads = _threads(fit)
+    once = _seconds(fit, 1)
     times_ours = max(1, int(SHORTEST / _seconds(problem.ours, 1)))
     times_theirs = max(1, int(SHORTEST / once))
     pairs = []
-    for _ in range(rounds):
+    for _ in range(ROUNDS if once < LONGEST else 3):
         ours = _seconds(problem.ours, times_ours)
         with setting():
-            pairs.append((ours, _seconds(peers_fit, times_theirs)))
+            pairs.append((ours, _seconds(fit, times_theirs)))
     ratios = [b / a for a, b in pairs]
-    ours, seconds = (median(side) for side in zip(*pairs))
-    return Cell(
-        work.name, peer, size, iterations, ours, seconds, seconds / ours, min(ratios), max(ratios),
-        target, apart, kernel, f"{distribution} {version}, {threads}",
-    )  # fmt: skip
+    return replace(
+        cell,
+        ours=median(a for a, _ in pairs),
+        theirs=median(b for _, b in pairs),
+        ratio=median(ratios),
+        lowest=min(ratios),
+        highest=max(ratios),
+        apart=apart,
+        note=f"{distribution} {version}, {threads}",
+    )
 
 
-def cells(quick: bool = False) -> Iterator[tuple[int, Callable[[], Cell]]]:
-    """Yield each cell as its size and what measures it; the quick ones have at most 10^5 rows."""
-    for work in WORKS:
-        for size in work.sizes:
-            for peer in work.peers:
-                if not quick or size <= 10**5:
-                    yield size, _measured(work, size, peer)
-
-
-def _measured(work: Work, size: int, peer: str) -> Callable[[], Cell]:
-    def measure() -> Cell:
-        level = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)  # hmmlearn tells of every fit that it stops
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the iteration limit, which is the point
-                return _cell(work, size, peer)
-        finally:
-            logging.disable(level)
-
-    return measure
-
-
-def failures(measured: list[Cell]) -> list[str]:
+def failures(measured: Sequence[Measured]) -> list[str]:
     """Return what is wrong with the results, a line each; times are not among it."""
     wrong = []
     for cell in measured:
+        if not isinstance(cell, Cell):
+            continue
         where = f"{cell.work}, size {cell.size}"
         if not cell.kernel <= SAME:
             wrong.append(f"{where}: the compiled E-step is {cell.kernel:.1e} off the readable one")
-        if cell.apart is not None and not cell.apart <= SAME_FIT:
+        if cell.apart is not None and not cell.apart <= PEERS[cell.peer][2]:
             wrong.append(f"{where}: our fit is {cell.apart:.1e} off that of {cell.peer}")
     return wrong
 
 
-MEMORY = (
-    ("1D mixture, K=2", 10**6, ("ours", "scikit_learn")),
-    ("2D mixture, K=2", 10**6, ("ours", "scikit_learn")),
-    ("HMM, 2 states, 3 symbols", 10**6, ("ours", "hmmlearn", "hmmlearn_scaling")),
+STREAM, STREAMED = "1D mixture, K=2, streamed from a file", 10**8
+"""Two passes over all values of a memory-mapped file."""
+
+MEMORY: tuple[tuple[str, int, tuple[str, ...], float | None], ...] = (
+    ("1D mixture, K=2", 10**6, ("ours", "scikit_learn"), None),
+    ("2D mixture, K=2", 10**6, ("ours", "scikit_learn"), None),
+    ("HMM, 2 states, 3 symbols", 10**6, ("ours", "hmmlearn", "hmmlearn_scaling"), None),
+    (STREAM, STREAMED, ("ours",), 300.0),
 )
-STREAMED = 10**8
-"""Values of the memory-mapped file that the 1D mixture is fitted to, two passes over all."""
 
 
-def memory(quick: bool = False) -> Iterator[tuple[str, float]]:
-    """Yield peak memory in MB that a fit takes beyond its data and imports, a process for each."""
-    for name, size, methods in MEMORY:
-        for method in methods:
-            yield f"{name}, N={size:.0e}, {method}", _peak("fit", name, str(size), method)
-    if not quick:
-        yield f"1D mixture streamed from a file, N={STREAMED:.0e}, ours", _peak("stream")
+@dataclass(frozen=True)
+class Peak:
+    """Memory that a fit takes at its peak, beyond its data and the interpreter with its imports.
+
+    Attributes
+    ----------
+    work, library : str
+    size : int
+    megabytes : float
+    limit : float or None
+        What is aimed at.
+    """
+
+    work: str
+    library: str
+    size: int
+    megabytes: float
+    limit: float | None = None
 
 
-def _peak(*arguments: str) -> float:
+def _peak(work: str, method: str, size: int, limit: float | None) -> list[Peak]:
+    megabytes = _in_a_process(work, method, str(size))
+    library = {"ours": "ours", "scikit_learn": SKL}.get(method, method.replace("_", " "))
+    return [Peak(work, library, size, megabytes, limit)]
+
+
+@dataclass(frozen=True)
+class FirstFit:
+    """A first fit in a fresh process, its imports included.
+
+    Attributes
+    ----------
+    work : str
+    size : int
+    peer : str
+    ours, theirs : float
+        Median seconds.
+    """
+
+    work: str
+    size: int
+    peer: str
+    ours: float
+    theirs: float
+
+
+_MIXTURE = """
+import numpy as np
+from {module} import GaussianMixture
+x = np.random.default_rng(0).normal([[-2], [3]], 1, (2, 150)).reshape(300, 1)
+GaussianMixture(2, random_state=0).fit(x)
+"""
+_HMM = """
+import numpy as np
+from {module} import CategoricalHMM
+CategoricalHMM(2, random_state=0).fit(np.random.default_rng(0).integers(3, size=(100, 1)))
+"""
+FIRST = (
+    ("1D mixture, K=2", 300, SKL, _MIXTURE, "sklearn.mixture"),
+    ("HMM, 2 states, 3 symbols", 100, LOG, _HMM, "hmmlearn.hmm"),
+)
+
+
+def _first_fit(work: str, size: int, peer: str, program: str, module: str) -> list[FirstFit]:
+    times = []
+    for _ in range(ROUNDS):
+        for source in ("models.estimators", module):
+            begin = time.perf_counter()
+            command = [sys.executable, "-c", program.format(module=source)]
+            subprocess.run(command, check=True, capture_output=True)
+            times.append(time.perf_counter() - begin)
+    return [FirstFit(work, size, peer, median(times[::2]), median(times[1::2]))]
+
+
+type Measured = Cell | FirstFit | Peak
+
+
+def _in_a_process(*arguments: str) -> float:
+    """Return the number that this module prints when it is run with these arguments."""
     command = [sys.executable, "-m", "comparisons.benchmark", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[2:])} failed:\n{done.stderr}")
     return float(done.stdout.split()[-1])
 
 
@@ -450,19 +542,16 @@ def _high_water() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _peak_of_a_fit(name: str, size: int, method: str) -> float:
-    logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore")
-    work = next(work for work in WORKS if work.name == name)
-    kind: Any = Mixture if work.peers == MIXTURE_PEERS else Chain
-    getattr(kind(work, 1000 - 1000 % (work.each or 1), 2), method)()  # imports, and warms up
-    problem = kind(work, size, 2)
+def _peak_of_a_fit(work: Work, size: int, method: str) -> float:
+    getattr(work.problem(1000), method)()  # imports, and warms up
+    problem = work.problem(size)
     before = _high_water()
     getattr(problem, method)()
     return _high_water() - before
 
 
 def _peak_of_a_stream() -> float:
+    import mmap
     import tempfile
     from pathlib import Path
 
@@ -484,18 +573,12 @@ def _peak_of_a_stream() -> float:
                 rng.random((10**6, 1)) < 0.3
             )
             x.flush()
-            _forget(x)
+            x.base.madvise(mmap.MADV_DONTNEED)  # type: ignore[union-attr]  # the map itself
         del x
         model = GaussianMixture(2, **start)
         for _ in range(2):
             model.partial_fit(path)
     return _high_water() - before
-
-
-def _forget(x: Any) -> None:
-    import mmap
-
-    x.base.madvise(mmap.MADV_DONTNEED)
 
 
 def machine() -> dict[str, Any]:
@@ -518,18 +601,63 @@ def _processor() -> str:
         return platform.processor()
 
 
-def as_json(measured: list[Cell], peaks: dict[str, float]) -> dict[str, Any]:
+def plan(
+    works: Sequence[Work], *, quick: bool = False
+) -> list[tuple[str, Callable[[], Sequence[Measured]]]]:
+    """Return what is to be measured, each with a title.
+
+    Parameters
+    ----------
+    works : sequence of Work
+    quick : bool, optional
+        Only data of up to `QUICK` rows or steps, and no peaks of memory.
+    """
+    planned: list[tuple[str, Callable[[], Sequence[Measured]]]] = [
+        (f"{work.name}, size {size:,}", partial(cells, work, size))
+        for work in works
+        for size in work.sizes
+        if not quick or size <= QUICK
+    ]
+    names = [work.name for work in works]
+    planned += [
+        (f"{first[0]}, first fit", partial(_first_fit, *first))
+        for first in FIRST
+        if first[0] in names
+    ]
+    if not quick:
+        planned += [
+            (f"{name}, size {size:,}, memory", partial(_peak, name, method, size, limit))
+            for name, size, methods, limit in MEMORY
+            for method in methods
+            if any(name.startswith(chosen) for chosen in names)
+        ]
+    return planned
+
+
+def as_json(measured: Sequence[Measured]) -> dict[str, Any]:
     """Return the results as they are written to JSON."""
+
+    def of(kind: type) -> list[dict[str, Any]]:
+        return [asdict(one) for one in measured if isinstance(one, kind)]
+
     return {
         "machine": machine(),
-        "cells": [asdict(cell) for cell in measured],
-        "peak_memory_mb": peaks,
+        "cells": of(Cell),
+        "first_fits": of(FirstFit),
+        "memory": of(Peak),
     }
 
 
+def _main(name: str, method: str, size: int) -> float:
+    """Measure the peak of a fit, which must have a process of its own."""
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    for module in ("hmm_kernels", "mixture_kernels"):
+        kernels.compiled(module)
+    if name == STREAM:
+        return _peak_of_a_stream()
+    return _peak_of_a_fit(next(work for work in WORKS if work.name == name), size, method)
+
+
 if __name__ == "__main__":
-    print(
-        _peak_of_a_stream()
-        if sys.argv[1] == "stream"
-        else _peak_of_a_fit(sys.argv[2], int(sys.argv[3]), sys.argv[4])
-    )
+    print(_main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

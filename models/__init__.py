@@ -39,6 +39,10 @@ class Model(Protocol):
     Statistics: type[records.Statistics]
     Prior: type[records.Record]
 
+    def check_parameters(self, given: Mapping[str, Any]) -> records.Parameters:
+        """Return parameters made of nested lists by name, or raise ValueError."""
+        ...
+
     def check_data(self, data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Data:
         """Return the data as the model takes them, or raise ValueError."""
         ...

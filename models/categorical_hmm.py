@@ -208,6 +208,54 @@ def state_probabilities(parameters: Parameters, symbols: Integers) -> Floats:
     return alpha * backward(parameters, symbols, scales)
 
 
+def log_joint(parameters: Parameters, path: Integers, symbols: Integers) -> float:
+    """Return ``log p(z, x)`` of a path of hidden states and the symbols, in nats.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    path, symbols : ndarray of int, shape (T,)
+    """
+    b = emission_likelihoods(parameters, symbols)
+    factors = np.concatenate(
+        [
+            parameters.startprob[path[:1]],
+            parameters.transmat[path[:-1], path[1:]],
+            b[np.arange(len(path)), path],
+        ]
+    )
+    return float(simplex.to_logs(factors).sum())
+
+
+def viterbi(parameters: Parameters, symbols: Integers) -> Integers:
+    """Return the most probable path of hidden states ([1]_, equations 32 to 35).
+
+    Of paths that are equally probable it is the one with the lower state where they part.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    symbols : ndarray of int, shape (T,)
+
+    Returns
+    -------
+    ndarray of int, shape (T,)
+    """
+    log_transitions = simplex.to_logs(parameters.transmat)
+    log_b = simplex.to_logs(emission_likelihoods(parameters, symbols))  # (T, K)
+    best = simplex.to_logs(parameters.startprob) + log_b[0]  # of all paths to state j
+    origin = np.zeros(log_b.shape, dtype=np.int64)
+    for t in range(1, len(log_b)):
+        through = best[:, None] + log_transitions  # (K, K): to i, and on to j
+        origin[t] = through.argmax(axis=0)
+        best = through.max(axis=0) + log_b[t]
+    path = np.empty(len(log_b), dtype=np.int64)
+    path[-1] = best.argmax()
+    for t in range(len(log_b) - 1, 0, -1):
+        path[t - 1] = origin[t, path[t]]
+    return path
+
+
 def e_step(
     parameters: Parameters, sequences: Sequences, weights: Floats | None = None
 ) -> tuple[Statistics, float]:
@@ -380,6 +428,19 @@ def start(
     )
 
 
+def check_parameters(given: Mapping[str, Any]) -> Parameters:
+    """Return parameters made of nested lists or arrays by name.
+
+    Raises
+    ------
+    ValueError
+        As `records.checked_parameters`.
+    """
+    return records.checked_parameters(
+        Parameters, given, {"startprob": "K", "transmat": "KK", "emissionprob": "KV"}
+    )
+
+
 def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Sequences:
     """Return the data as a tuple of integer sequences.
 
@@ -420,6 +481,8 @@ def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) ->
                 f"sequence {n} has shape {array.shape}; each needs shape (T,) with T >= 1 "
                 "(wrap a single sequence in a tuple)"
             )
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"sequence {n} has symbols that are no numbers: one is {given[0]!r}")
         symbols = array.astype(np.int64)
         for t in np.flatnonzero((symbols != array) | (symbols < lowest) | (symbols >= V)):
             mend = f"; missing=True takes {MASKED} for a symbol not observed"

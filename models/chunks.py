@@ -5,6 +5,8 @@ Each function returns a callable; each of its calls begins another pass over the
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -34,8 +36,20 @@ def rows(array: Any, size: int = ROWS) -> Chunks:
     def chunks() -> Iterator[Any]:
         for begin in range(0, len(array), size):
             yield array[begin : begin + size]
+            _let_go(array)
 
     return chunks
+
+
+def _let_go(array: Any) -> None:
+    """Drop what has been read of a mapped file from memory: else all of it stays, as if loaded."""
+    owner = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    # Of a private map ("c") this would drop what was written.
+    if isinstance(owner, mmap.mmap) and getattr(array, "mode", None) in ("r", "r+"):
+        with contextlib.suppress(AttributeError):  # Windows has no such advice
+            owner.madvise(mmap.MADV_DONTNEED)
 
 
 def tables(batches: Callable[[], Iterable[Any]], columns: Sequence[str] | str) -> Chunks:

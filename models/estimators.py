@@ -38,7 +38,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from models import categorical_hmm, chunks, em, hmm_kernels, kernels, load, records
+from models import categorical_hmm, chunks, em, kernels, load, records
 from models import gaussian_mixture_2d as gaussian_mixture
 from models.categorical_hmm import Sequences
 from models.fits import PointFit, Status
@@ -859,7 +859,8 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Any, lengths: Any = None) -> float:
         """Return the log-likelihood in nats; minus infinity if X is impossible."""
-        return sum(_smooth(self._fitted(), symbols)[0] for symbols in self._sequences(X, lengths))
+        parameters = self._fitted()
+        return sum(kernels.smoothed(parameters, s)[0] for s in self._sequences(X, lengths))
 
     def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, Floats]:
         """Return the log-likelihood, and the probability of each state at each step.
@@ -875,7 +876,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
             If a sequence is impossible: then there are no such probabilities.
         """
         parameters, sequences = self._fitted(), self._sequences(X, lengths)
-        values, posteriors = zip(*(_smooth(parameters, symbols) for symbols in sequences))
+        values, posteriors = zip(*(kernels.smoothed(parameters, s) for s in sequences))
         if -np.inf in values:
             categorical_hmm.e_step(parameters, sequences)  # raises, and says where
         return sum(values), np.concatenate(posteriors)
@@ -908,25 +909,16 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         algorithm = self.algorithm if algorithm is None else algorithm
         _one_of("algorithm", algorithm, ("viterbi", "map"))
         parameters, sequences = self._fitted(), self._sequences(X, lengths)
-        with np.errstate(divide="ignore"):
-            log_start = np.log(parameters.startprob)
-            log_transitions = np.log(parameters.transmat)
-            log_emissions = np.log(_with_missing(parameters.emissionprob))
-        paths, log_prob = [], 0.0
         if algorithm == "map":
             proba = self.predict_proba(X, lengths)
             ends = np.cumsum([len(s) for s in sequences])[:-1]
             paths = [p.argmax(axis=1) for p in np.split(proba, ends)]
         else:
-            paths = [
-                hmm_kernels.viterbi(log_start, log_transitions, log_emissions, s) for s in sequences
-            ]
-        for path, symbols in zip(paths, sequences, strict=True):
-            log_prob += float(
-                log_start[path[0]]
-                + log_transitions[path[:-1], path[1:]].sum()
-                + log_emissions[path, symbols].sum()
-            )
+            paths = [kernels.viterbi(parameters, s) for s in sequences]
+        log_prob = sum(
+            categorical_hmm.log_joint(parameters, path, symbols)
+            for path, symbols in zip(paths, sequences, strict=True)
+        )
         return log_prob, np.concatenate(paths)
 
     def predict(self, X: Any, lengths: Any = None) -> Integers:
@@ -1051,7 +1043,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
             values = np.asarray(getattr(self, name), dtype=np.float64)
             if values.shape != shapes[letter]:
                 raise ValueError(f"{name} has shape {values.shape}; expected {shapes[letter]}")
-            if np.any(values < 0) or not np.allclose(values.sum(axis=-1), 1):
+            if values.min() < 0 or not np.abs(values.sum(axis=-1) - 1).max() <= 1e-5:
                 raise ValueError(
                     f"{name} must have no negative entry and rows that sum to 1, but the sums are "
                     f"{values.sum(axis=-1)} and the smallest entry is {values.min():g}"
@@ -1106,13 +1098,15 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def _prior(self, start: categorical_hmm.Parameters) -> categorical_hmm.Prior | None:
         """Return the Dirichlet priors; a structural zero of the start gets no mass."""
+        given = self.startprob_prior, self.transmat_prior, self.emissionprob_prior
+        if all(np.all(np.equal(prior, 1)) for prior in given):
+            return None
         s, t, e = start.arrays().values()
-        prior = categorical_hmm.Prior(
+        return categorical_hmm.Prior(
             np.where(s > 0, self.startprob_prior, 1),
             np.where(t > 0, self.transmat_prior, 1),
             np.broadcast_to(self.emissionprob_prior, e.shape),
         )
-        return prior if any(np.any(a != 1) for a in prior.arrays().values()) else None
 
     def _holds(self, start: categorical_hmm.Parameters) -> bool:
         """Return whether anything of the start is to be held fixed: a parameter, or a zero."""
@@ -1140,17 +1134,3 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
 ATTRIBUTES = {"s": "startprob_", "t": "transmat_", "e": "emissionprob_"}
 """hmmlearn's letters for the parameters, in the order of the model's record."""
-
-
-def _with_missing(emissionprob: Floats) -> Floats:
-    """Append a column of ones, which the symbol -1 finds: every state explains a missing one."""
-    return np.pad(emissionprob, ((0, 0), (0, 1)), constant_values=1)
-
-
-def _smooth(parameters: categorical_hmm.Parameters, symbols: Integers) -> tuple[float, Floats]:
-    """Return a sequence's log-likelihood and `categorical_hmm.state_probabilities`, compiled."""
-    emissionprob = _with_missing(parameters.emissionprob)
-    value, gamma = hmm_kernels.smoothed(
-        parameters.startprob, parameters.transmat, emissionprob, symbols
-    )
-    return float(value), gamma

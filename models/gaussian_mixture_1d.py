@@ -266,7 +266,8 @@ def m_step(
 
     centre = weights @ means
     total = weights @ (variances + (means - centre) ** 2)
-    for k in np.flatnonzero(~(variances > records.COLLAPSE * total)):
+    least = np.maximum(records.COLLAPSE * total, (records.RESOLUTION * means) ** 2)
+    for k in np.flatnonzero(~(variances > least)):
         raise DegenerateError(
             f"component {k} collapsed onto a point: its variance fell to {variances[k]:.3g} "
             f"at {means[k]:.6g}"
@@ -357,6 +358,22 @@ def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Param
     x = x[~np.isnan(x)]
     means = np.sort(rng.choice(np.unique(x), K, replace=False))
     return Parameters(np.full(K, 1 / K), means, np.full(K, x.var()))
+
+
+def check_parameters(given: Mapping[str, Any]) -> Parameters:
+    """Return parameters made of nested lists or arrays by name.
+
+    Raises
+    ------
+    ValueError
+        As `records.checked_parameters`, and if a variance is not positive.
+    """
+    parameters = records.checked_parameters(
+        Parameters, given, {"weights": "K", "means": "K", "variances": "K"}
+    )
+    for k in np.flatnonzero(~(parameters.variances > 0)):
+        raise ValueError(f"variances[{k}] is {parameters.variances[k]:g}; it must be positive")
+    return parameters
 
 
 def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:

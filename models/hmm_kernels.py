@@ -1,22 +1,29 @@
 """Compiled twins of the hidden Markov model's recursions, from which `models.kernels` chooses.
 
 `categorical_hmm` is the definition and the place to read; here is the same arithmetic in an order
-that a processor likes. Three things make the difference (letters as there):
+that a processor likes. Four things make the difference (letters as there):
 
 - A step is one product with ``M[x][i, j] = transmat[i, j] * emissionprob[j, x]``, made once.
-- Vectors are rescaled every few steps only. The counts divide each step by its own sum, so that
+- Symbols are read a word at a time. A word ``x y z`` has the matrix ``M[x] M[y] M[z]``; what is
+  summed over the data for each word is the outer product G of the forward vector before it and
+  the backward vector after it, and from G follow the expected counts within the word, once for
+  each word of the language instead of once for each place where it stands (`_spelled`).
+- Vectors are rescaled every few words only. The counts divide each word by its own sum, so that
   scales cancel, and the log-likelihood takes one logarithm a rescaling.
 - Forward and backward start from both ends of a sequence at the same time, meet in the middle and
   go on, each combining with what the other left behind. The two chains of products do not wait
   for one another, and one array holds forward vectors in its first half, backward ones in the
   second.
 
-Where a number falls so low that digits would be lost, `counts` begins again and rescales at every
-step. A masked symbol is -1, and so finds the last table: ``transmat`` itself.
+Where a number falls so low that digits would be lost, `counts` begins again, a symbol at a time,
+and rescales at every step. A masked symbol is -1 there; in words it is one more letter, whose
+matrix is ``transmat`` itself.
 
 Loops take arrays with indices, not slices: a slice costs two atomic operations. The argument
-`states` stands for K: a tuple of that length where loops of constant length pay, as they do for
-few states, or else an array.
+`states` stands for K. For few states it is a tuple of that length, and loops over them have a
+constant length. For more it is an array, as long as K rounded up to a multiple of `LANES`, and the
+two innermost loops take so many numbers at a time, in instructions that are written out because
+the compiler finds none for loops so short; rows have zeros at their ends.
 
 References
 ----------
@@ -26,21 +33,27 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
 
 from models.records import Floats, Integers
 
 EVERY = 16
-"""Steps from one rescaling to the next."""
+"""Words from one rescaling to the next."""
 
-AHEAD, BEHIND, BOTH = 1, 2, 3
-"""Which of the two chains of products to go along."""
+TABLE = 1024
+"""Numbers in the matrices of all words, about: four such tables stay in a processor's first
+cache."""
+
+SPELLING = 32
+"""Symbols of data that a word of the language must have, or its table costs more than it saves."""
 
 LOWEST = 1e-250
 """A sum below this may have lost digits to the smallest number that a double can hold."""
@@ -48,43 +61,246 @@ LOWEST = 1e-250
 FEW = 3
 """Up to so many states the loops over them have a constant length."""
 
+LANES = 8
+"""Numbers that one instruction takes, or two on a processor with shorter vectors."""
+
 # What an entry is called with, so that it is ready when this module has been imported. Arrays that
 # may be written to pass for read-only ones.
 _Vector, _Matrix = (types.Array(types.float64, n, "C", readonly=True) for n in (1, 2))
 _Indices = types.Array(types.int64, 1, "C", readonly=True)
 _STATES = (*(types.UniTuple(types.int64, K) for K in range(2, FEW + 1)), _Vector)
 _PARAMETERS = (_Vector, _Matrix, _Matrix)
-_IN = tuple((states, *_PARAMETERS, _Indices, _Indices, _Vector) for states in _STATES)
+_Written = types.Array(types.int64, 1, "C")
 
-_fast = numba.njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
-)
+
+class Text(NamedTuple):
+    """Sequences of symbols, and the same in words.
+
+    Attributes
+    ----------
+    symbols : ndarray of int, shape (sum of T,)
+        All sequences, one after the other; -1 where masked.
+    offsets : ndarray of int, shape (number of sequences + 1,)
+        Where each begins, and the end.
+    words : ndarray of int
+        Of each sequence the first symbol, then words of `length` letters, then what is left over.
+        Numbered as in `_language`.
+    ends : ndarray of int, shape (number of sequences + 1,)
+        As `offsets`, of the words.
+    letters : int
+        V, or V + 1 if a symbol is masked: it is letter V.
+    length : int
+        Letters of a word at most.
+    """
+
+    symbols: Integers
+    offsets: Integers
+    words: Integers
+    ends: Integers
+    letters: int
+    length: int
+
+
+_TEXT = types.NamedTuple((_Written,) * 4 + (types.int64,) * 2, Text)
+_IN = tuple((states, *_PARAMETERS, _TEXT, _Vector) for states in _STATES)
+
+_OPTIONS = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+_fast = numba.njit(cache=True, nogil=True, **_OPTIONS)
 _exact = numba.njit(cache=True, nogil=True, error_model="numpy")
 _entry = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 
 
+_I64, _I32 = ir.IntType(64), ir.IntType(32)
+_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+
+
+def _vector_at(builder: Any, data: Any, place: Any) -> Any:
+    return builder.bitcast(builder.gep(data, [place]), _VECTOR.as_pointer())
+
+
+def _each(builder: Any, number: Any) -> Any:
+    """Return the vector that has this number in each lane."""
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(_I32, 0))
+    lanes = ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
+    return builder.shuffle_vector(first, undefined, lanes)
+
+
+def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    name = f"llvm.fmuladd.v{LANES}f64"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, [a, b, c])
+
+
+def _arrays(context: Any, builder: Any, signature: Any, values: Any, *places: int) -> list[Any]:
+    return [context.make_array(signature.args[n])(context, builder, values[n]) for n in places]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _combine(_: Any, table: Any, x: Any, vectors: Any, t: Any, out: Any, u: Any) -> tuple[Any, Any]:
+    """Set ``out[u] = sum_i vectors[t, i] table[x, i]``, eight entries at a time."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        tables, given, result = _arrays(context, builder, signature, values, 0, 2, 4)
+        _, K, width = cgutils.unpack_tuple(builder, tables.shape)
+        row = builder.mul(values[1], builder.mul(K, width))
+        old, new = (builder.mul(values[n], width) for n in (3, 5))
+        total = cgutils.alloca_once(builder, _VECTOR)
+        zero, step = ir.Constant(_I64, 0), ir.Constant(_I64, LANES)
+        with cgutils.for_range_slice(builder, zero, width, step) as (begin, _):
+            builder.store(ir.Constant(_VECTOR, [0.0] * LANES), total)
+            with cgutils.for_range(builder, K) as loop:
+                number = builder.load(builder.gep(given.data, [builder.add(old, loop.index)]))
+                place = builder.add(row, builder.add(builder.mul(loop.index, width), begin))
+                entries = builder.load(_vector_at(builder, tables.data, place), align=8)
+                summed = _multiply_add(
+                    builder, entries, _each(builder, number), builder.load(total)
+                )
+                builder.store(summed, total)
+            place = _vector_at(builder, result.data, builder.add(new, begin))
+            builder.store(builder.load(total), place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(table, types.intp, vectors, types.intp, out, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _spread(
+    _: Any, out: Any, x: Any, a: Any, s: Any, b: Any, t: Any, factor: Any
+) -> tuple[Any, Any]:
+    """Add ``factor * a[s, i] b[t]`` to each ``out[x, i]``, eight entries at a time."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        result, left, right = _arrays(context, builder, signature, values, 0, 2, 4)
+        _, K, width = cgutils.unpack_tuple(builder, result.shape)
+        row = builder.mul(values[1], builder.mul(K, width))
+        of_left, of_right = (builder.mul(values[n], width) for n in (3, 5))
+        zero, step = ir.Constant(_I64, 0), ir.Constant(_I64, LANES)
+        with cgutils.for_range_slice(builder, zero, width, step) as (begin, _):
+            place = _vector_at(builder, right.data, builder.add(of_right, begin))
+            entries = builder.fmul(_each(builder, values[6]), builder.load(place, align=8))
+            with cgutils.for_range(builder, K) as loop:
+                number = builder.load(builder.gep(left.data, [builder.add(of_left, loop.index)]))
+                at = builder.add(row, builder.add(builder.mul(loop.index, width), begin))
+                place = _vector_at(builder, result.data, at)
+                old = builder.load(place, align=8)
+                builder.store(
+                    _multiply_add(builder, _each(builder, number), entries, old), place, align=8
+                )
+        return context.get_dummy_value()
+
+    arguments = (out, types.intp, a, types.intp, b, types.intp, types.float64)
+    return types.void(*arguments), generate
+
+
+def _times(
+    states: Any, M: Floats, transposed: Floats, x: int, vectors: Floats, t: int, out: Floats, u: int
+) -> None:
+    """Set ``out[u] = M[x] @ vectors[t]``."""
+    raise NotImplementedError("compiled code alone calls this")
+
+
+@overload(_times, jit_options=_OPTIONS)  # type: ignore[untyped-decorator]
+def _choose_times(
+    states: Any, M: Any, transposed: Any, x: Any, vectors: Any, t: Any, out: Any, u: Any
+) -> Any:
+    def few(
+        states: Any, M: Any, transposed: Any, x: Any, vectors: Any, t: Any, out: Any, u: Any
+    ) -> None:
+        K = len(states)
+        for i in range(K):
+            total = 0.0
+            for j in range(K):
+                total += M[x, i, j] * vectors[t, j]
+            out[u, i] = total
+
+    def many(
+        states: Any, M: Any, transposed: Any, x: Any, vectors: Any, t: Any, out: Any, u: Any
+    ) -> None:
+        _combine(transposed, x, vectors, t, out, u)
+
+    return few if isinstance(states, types.UniTuple) else many
+
+
+def _add_outer(
+    states: Any, out: Floats, x: int, a: Floats, s: int, b: Floats, t: int, factor: float
+) -> None:
+    """Add ``factor * a[s] b[t]'`` to ``out[x]``."""
+    raise NotImplementedError("compiled code alone calls this")
+
+
+@overload(_add_outer, jit_options=_OPTIONS)  # type: ignore[untyped-decorator]
+def _choose_add_outer(
+    states: Any, out: Any, x: Any, a: Any, s: Any, b: Any, t: Any, factor: Any
+) -> Any:
+    def few(states: Any, out: Any, x: Any, a: Any, s: Any, b: Any, t: Any, factor: Any) -> None:
+        for i in range(len(states)):
+            scaled = a[s, i] * factor
+            for j in range(len(states)):
+                out[x, i, j] += scaled * b[t, j]
+
+    def many(states: Any, out: Any, x: Any, a: Any, s: Any, b: Any, t: Any, factor: Any) -> None:
+        _spread(out, x, a, s, b, t, factor)
+
+    return few if isinstance(states, types.UniTuple) else many
+
+
 @_fast  # type: ignore[untyped-decorator]
-def _products(transmat: Floats, emissionprob: Floats) -> tuple[Floats, Floats]:
-    """Return M and its transposes, each of shape (V + 1, K, K); the last is the masked symbol's."""
+def _language(
+    transmat: Floats, emissionprob: Floats, letters: int, length: int, width: int
+) -> tuple[Floats, Floats]:
+    """Return the matrices of all words up to a length, shorter ones first, and their transposes.
+
+    Each has shape (number of words, K, width).
+
+    The word of index w at one length, with letter x added, has index ``w * letters + x`` at the
+    next. Letter V is the masked symbol.
+    """
     K, V = emissionprob.shape
-    M, transposed = np.empty((V + 1, K, K)), np.empty((V + 1, K, K))
-    for x in range(V + 1):
+    words, power = 0, 1
+    for _ in range(length):
+        power *= letters
+        words += power
+    M, transposed = np.zeros((words, K, width)), np.zeros((words, K, width))
+    for x in range(letters):
         for i in range(K):
             for j in range(K):
                 M[x, i, j] = transmat[i, j] * (emissionprob[j, x] if x < V else 1.0)
-                transposed[x, j, i] = M[x, i, j]
+    # Numbering the lengths through, word n with letter x added is word (n + 1) * letters + x.
+    for word in range(letters, words):
+        stem, x = word // letters - 1, word % letters
+        for i in range(K):
+            for j in range(K):
+                total = 0.0
+                for k in range(K):
+                    total += M[stem, i, k] * M[x, k, j]
+                M[word, i, j] = total
+    for word in range(words):
+        for i in range(K):
+            for j in range(K):
+                transposed[word, j, i] = M[word, i, j]
     return M, transposed
 
 
 @_fast  # type: ignore[untyped-decorator]
-def _times(states: Any, M: Floats, x: int, vectors: Floats, t: int, out: Floats, u: int) -> None:
-    """Set ``out[u] = M[x] @ vectors[t]``."""
-    K = len(states)
-    for i in range(K):
-        total = 0.0
-        for j in range(K):
-            total += M[x, i, j] * vectors[t, j]
-        out[u, i] = total
+def _spelled(M: Floats, letters: int, pairs: Floats) -> None:
+    """Break words down into their letters, from the longest.
+
+    Of the word with stem s and last letter x, ``G = sum f b'`` over its places gives to the
+    letter's ``sum (f M[s])' b' = M[s]' G``, and to the stem's ``sum f (M[x] b)' = G M[x]'``.
+    """
+    K = M.shape[1]
+    for word in range(len(M) - 1, letters - 1, -1):
+        stem, x = word // letters - 1, word % letters
+        for i in range(K):
+            for j in range(K):
+                of_letter = of_stem = 0.0
+                for k in range(K):
+                    of_letter += M[stem, k, i] * pairs[word, k, j]
+                    of_stem += pairs[word, i, k] * M[x, j, k]
+                pairs[x, i, j] += of_letter
+                pairs[stem, i, j] += of_stem
 
 
 @_fast  # type: ignore[untyped-decorator]
@@ -108,42 +324,31 @@ def _rescale(states: Any, vectors: Floats, t: int) -> float:
 
 
 @_fast  # type: ignore[untyped-decorator]
-def _add_outer(
-    states: Any, out: Floats, x: int, a: Floats, s: int, b: Floats, t: int, factor: float
-) -> None:
-    """Add ``factor * a[s] b[t]'`` to ``out[x]``."""
-    for i in range(len(states)):
-        scaled = a[s, i] * factor
-        for j in range(len(states)):
-            out[x, i, j] += scaled * b[t, j]
-
-
-@_fast  # type: ignore[untyped-decorator]
 def _begin(
     startprob: Floats, emissionprob: Floats, x: int, kept: Floats, T: int, behind: Floats
 ) -> None:
     """Set the first forward vector, ``p(z_1, x_1)``, and the last backward one."""
-    for i in range(len(startprob)):
-        kept[T - 1, i] = behind[0, i] = 1.0
-    for i in range(len(startprob)):
-        kept[0, i] = startprob[i] * (emissionprob[i, x] if x >= 0 else 1.0)
+    K, V = emissionprob.shape
+    for i in range(kept.shape[1]):
+        kept[T - 1, i] = behind[0, i] = 1.0 if i < K else 0.0
+    for i in range(kept.shape[1]):
+        kept[0, i] = startprob[i] * (emissionprob[i, x] if x < V else 1.0) if i < K else 0.0
 
 
 @_fast  # type: ignore[untyped-decorator]
 def _from_the_ends(
-    states: Any, M: Floats, transposed: Floats, symbols: Integers, kept: Floats, chains: int
+    states: Any, M: Floats, transposed: Floats, words: Integers, kept: Floats
 ) -> tuple[float, float]:
     """Set the forward vectors of the first half of a sequence, the backward ones of the second.
 
     Parameters
     ----------
-    states : tuple or ndarray, of length K
-    M, transposed : ndarray, shape (V + 1, K, K)
-    symbols : ndarray, shape (T,)
-    kept : ndarray, shape (>= T, K)
+    states : tuple or ndarray
+    M, transposed : ndarray, shape (number of words, K, width)
+    words : ndarray, shape (T,)
+        The first is the letter of the first step.
+    kept : ndarray, shape (>= T, width)
         As `_begin` leaves it.
-    chains : int
-        `AHEAD`, `BEHIND` or `BOTH`.
 
     Returns
     -------
@@ -152,20 +357,19 @@ def _from_the_ends(
     lowest : float
         The smallest sum that was divided by.
     """
-    T = len(symbols)
+    T = len(words)
     middle = (T + 1) // 2
     log_likelihood, lowest = 0.0, 1.0
     for s in range(1, middle):
         t = T - 1 - s
-        if chains & AHEAD:
-            _times(states, transposed, symbols[s], kept, s - 1, kept, s)
-            if s % EVERY == 0:
-                total = _rescale(states, kept, s)
-                lowest = min(lowest, total)
-                log_likelihood += np.log(total)
-        if chains & BEHIND and t >= middle:
-            _times(states, M, symbols[t + 1], kept, t + 1, kept, t)
-            if s % EVERY == 0:
+        _times(states, transposed, M, words[s], kept, s - 1, kept, s)
+        if t >= middle:
+            _times(states, M, transposed, words[t + 1], kept, t + 1, kept, t)
+        if s % EVERY == 0:
+            total = _rescale(states, kept, s)
+            lowest = min(lowest, total)
+            log_likelihood += np.log(total)
+            if t >= middle:
                 total = _rescale(states, kept, t)
                 lowest = min(lowest, total)
                 log_likelihood += np.log(total)
@@ -174,14 +378,20 @@ def _from_the_ends(
 
 @_fast  # type: ignore[untyped-decorator]
 def _meet(
-    states: Any, M: Floats, symbols: Integers, kept: Floats, ahead: Floats, behind: Floats
+    states: Any,
+    M: Floats,
+    transposed: Floats,
+    words: Integers,
+    kept: Floats,
+    ahead: Floats,
+    behind: Floats,
 ) -> None:
     """Take both chains over the middle: from here on they live in two rows each, by turns."""
-    middle = (len(symbols) + 1) // 2
+    middle = (len(words) + 1) // 2
     for i in range(len(states)):
         ahead[(middle - 1) % 2, i] = kept[middle - 1, i]
         behind[middle % 2, i] = kept[middle, i]
-    _times(states, M, symbols[middle], behind, middle % 2, behind, (middle - 1) % 2)
+    _times(states, M, transposed, words[middle], behind, middle % 2, behind, (middle - 1) % 2)
 
 
 @_fast  # type: ignore[untyped-decorator]
@@ -189,28 +399,27 @@ def _to_the_ends(
     states: Any,
     M: Floats,
     transposed: Floats,
-    symbols: Integers,
+    words: Integers,
     weight: float,
     kept: Floats,
     ahead: Floats,
     behind: Floats,
     pairs_ahead: Floats,
     pairs_behind: Floats,
-    chains: int,
 ) -> tuple[float, float]:
-    """Add the expected pairs of states, short of the factor M, to the last two arrays.
+    """Add the outer products of forward and backward vectors to the last two arrays.
 
     Parameters
     ----------
-    states, M, transposed, symbols, kept, chains
+    states, M, transposed, words, kept
         As `_from_the_ends` takes and leaves them.
     weight : float
-    ahead, behind : ndarray, shape (2, K)
+    ahead, behind : ndarray, shape (2, width)
         As `_meet` leaves them. On return ``behind[0]`` is the backward vector of the first step,
         up to a factor.
-    pairs_ahead, pairs_behind : ndarray, shape (V + 1, K, K)
-        By the symbol of the second of the two steps. Two arrays, one for each chain, so that
-        neither waits for the other.
+    pairs_ahead, pairs_behind : ndarray, shape (number of words, K, width)
+        By the word between the two. Two arrays, one for each chain, so that neither waits for the
+        other.
 
     Returns
     -------
@@ -219,29 +428,28 @@ def _to_the_ends(
     lowest : float
         The smallest sum that was divided by.
     """
-    T = len(symbols)
+    T = len(words)
     middle = (T + 1) // 2
     log_likelihood, lowest = 0.0, 1.0
     for s in range(middle, T):
         t = 2 * middle - 1 - s
-        if chains & AHEAD:  # the pair (s - 1, s), with the backward vectors that were kept
-            x, old, new = symbols[s], (s - 1) % 2, s % 2
-            _times(states, transposed, x, ahead, old, ahead, new)
-            evidence = _dot(states, ahead, new, kept, s)
-            if s == middle:
-                log_likelihood += np.log(evidence)
-            lowest = min(lowest, evidence)
-            _add_outer(states, pairs_ahead, x, ahead, old, kept, s, weight / evidence)
-            if s % EVERY == 0:
-                lowest = min(lowest, _rescale(states, ahead, new))
-        if chains & BEHIND and t > 0:  # the pair (t - 1, t), with the forward ones
-            x, old, new = symbols[t], t % 2, (t - 1) % 2
-            _times(states, M, x, behind, old, behind, new)
+        x, old, new = words[s], (s - 1) % 2, s % 2  # with the backward vectors that were kept
+        _times(states, transposed, M, x, ahead, old, ahead, new)
+        evidence = _dot(states, ahead, new, kept, s)
+        if s == middle:
+            log_likelihood += np.log(evidence)
+        lowest = min(lowest, evidence)
+        _add_outer(states, pairs_ahead, x, ahead, old, kept, s, weight / evidence)
+        if t > 0:
+            x, old, new = words[t], t % 2, (t - 1) % 2  # with the forward ones
+            _times(states, M, transposed, x, behind, old, behind, new)
             evidence = _dot(states, kept, t - 1, behind, new)
             lowest = min(lowest, evidence)
             _add_outer(states, pairs_behind, x, kept, t - 1, behind, old, weight / evidence)
-            if s % EVERY == 0:
-                lowest = min(lowest, _rescale(states, behind, new))
+        if s % EVERY == 0:
+            lowest = min(lowest, _rescale(states, ahead, s % 2))
+            if t > 0:
+                lowest = min(lowest, _rescale(states, behind, (t - 1) % 2))
     return log_likelihood, lowest
 
 
@@ -249,25 +457,23 @@ def _to_the_ends(
 def _add_first(x: int, weight: float, kept: Floats, behind: Floats, first: Floats) -> float:
     """Add the states' probabilities at the first step to ``first[x]``; return ``p(x)`` to scale."""
     evidence = 0.0
-    for i in range(kept.shape[1]):
+    for i in range(first.shape[1]):
         evidence += kept[0, i] * behind[0, i]
-    for i in range(kept.shape[1]):
+    for i in range(first.shape[1]):
         first[x, i] += weight * kept[0, i] * behind[0, i] / evidence
     return evidence
 
 
 @_fast  # type: ignore[untyped-decorator]
-def _gathered(
-    M: Floats, pairs_ahead: Floats, pairs_behind: Floats, first: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Return the expected counts of starts, transitions and emissions."""
-    V, K = len(M) - 1, M.shape[1]
+def _gathered(M: Floats, pairs: Floats, first: Floats, V: int) -> tuple[Floats, Floats, Floats]:
+    """Return the expected counts of starts, transitions and emissions, from those of letters."""
+    K = M.shape[1]
     transitions, emissions = np.zeros((K, K)), np.zeros((K, V))
-    for x in range(V + 1):
+    for x in range(len(first)):
         for j in range(K):
             shown = first[x, j]
             for i in range(K):
-                pair = (pairs_ahead[x, i, j] + pairs_behind[x, i, j]) * M[x, i, j]
+                pair = pairs[x, i, j] * M[x, i, j]
                 transitions[i, j] += pair
                 shown += pair
             if x < V:
@@ -281,32 +487,32 @@ def _quick_counts(
     startprob: Floats,
     transmat: Floats,
     emissionprob: Floats,
-    symbols: Integers,
-    offsets: Integers,
+    text: Text,
     weights: Floats,
 ) -> tuple[Floats, Floats, Floats, float]:
     """As `counts`, but the log-likelihood is NaN, and nothing of use, if digits were lost."""
     K, V = emissionprob.shape
-    M, transposed = _products(transmat, emissionprob)
+    width = len(states)
+    M, transposed = _language(transmat, emissionprob, text.letters, text.length, width)
     longest = 1
     for n in range(len(weights)):
-        longest = max(longest, offsets[n + 1] - offsets[n])
-    kept, ahead, behind = np.empty((longest, K)), np.empty((2, K)), np.empty((2, K))
-    pairs_ahead, pairs_behind = np.zeros((V + 1, K, K)), np.zeros((V + 1, K, K))
-    first = np.zeros((V + 1, K))
+        longest = max(longest, text.ends[n + 1] - text.ends[n])
+    kept, ahead, behind = np.empty((longest, width)), np.zeros((2, width)), np.zeros((2, width))
+    pairs_ahead, pairs_behind = np.zeros(M.shape), np.zeros(M.shape)
+    first = np.zeros((text.letters, K))
     log_likelihood = 0.0
     for n in range(len(weights)):
         if weights[n] == 0.0:
             continue
-        own = symbols[offsets[n] : offsets[n + 1]]
+        own = text.words[text.ends[n] : text.ends[n + 1]]
         _begin(startprob, emissionprob, own[0], kept, len(own), behind)
         value, lowest = 0.0, 1.0
         if len(own) > 1:
-            value, lowest = _from_the_ends(states, M, transposed, own, kept, BOTH)
-            _meet(states, M, own, kept, ahead, behind)
+            value, lowest = _from_the_ends(states, M, transposed, own, kept)
+            _meet(states, M, transposed, own, kept, ahead, behind)
             rest, low = _to_the_ends(
                 states, M, transposed, own, weights[n], kept, ahead, behind,
-                pairs_ahead, pairs_behind, BOTH,
+                pairs_ahead, pairs_behind,
             )  # fmt: skip
             value, lowest = value + rest, min(lowest, low)
         evidence = _add_first(own[0], weights[n], kept, behind, first)
@@ -314,7 +520,9 @@ def _quick_counts(
             log_likelihood = np.nan
             break
         log_likelihood += weights[n] * (value if len(own) > 1 else np.log(evidence))
-    starts, transitions, emissions = _gathered(M, pairs_ahead, pairs_behind, first)
+    pairs = pairs_ahead + pairs_behind
+    _spelled(M, text.letters, pairs)
+    starts, transitions, emissions = _gathered(M, pairs, first, V)
     return starts, transitions, emissions, log_likelihood
 
 
@@ -386,23 +594,19 @@ def counts(
     startprob: Floats,
     transmat: Floats,
     emissionprob: Floats,
-    symbols: Integers,
-    offsets: Integers,
+    text: Text,
     weights: Floats,
 ) -> tuple[Floats, Floats, Floats, float]:
     """Return the expected counts and the log-likelihood of weighted sequences.
 
     Parameters
     ----------
-    states : tuple or ndarray, of length K
+    states : tuple or ndarray
         See `states_of`.
     startprob : ndarray, shape (K,)
     transmat : ndarray, shape (K, K)
     emissionprob : ndarray, shape (K, V)
-    symbols : ndarray of int, shape (sum of T,)
-        All sequences, one after the other; -1 where masked.
-    offsets : ndarray of int, shape (number of sequences + 1,)
-        Where each begins, and the end.
+    text : Text
     weights : ndarray, shape (number of sequences,)
 
     Returns
@@ -414,7 +618,7 @@ def counts(
         Minus infinity if a sequence is impossible; then the counts are of no use.
     """
     quick: tuple[Floats, Floats, Floats, float]
-    quick = _quick_counts(states, startprob, transmat, emissionprob, symbols, offsets, weights)
+    quick = _quick_counts(states, startprob, transmat, emissionprob, text, weights)
     if not np.isnan(quick[3]):
         return quick
     K, V = emissionprob.shape
@@ -423,7 +627,8 @@ def counts(
     for n in range(len(weights)):
         if weights[n] > 0:
             log_likelihood += _add_carefully(
-                startprob, transmat, emissionprob, symbols[offsets[n] : offsets[n + 1]],
+                startprob, transmat, emissionprob,
+                text.symbols[text.offsets[n] : text.offsets[n + 1]],
                 weights[n], starts, transitions, emissions,
             )  # fmt: skip
     return starts, transitions, emissions, log_likelihood
@@ -453,15 +658,14 @@ def climb(
     startprob: Floats,
     transmat: Floats,
     emissionprob: Floats,
-    symbols: Integers,
-    offsets: Integers,
+    text: Text,
     weights: Floats,
     iterations: int,
     tol: float,
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Iterate EM until a parameter's largest change is at most `tol`.
 
-    The first seven arguments are those of `counts`.
+    The first six arguments are those of `counts`.
 
     Returns
     -------
@@ -480,7 +684,7 @@ def climb(
     trace, changes = np.empty(iterations + 1), np.empty(iterations)
     done = 0
     while True:
-        s, t, e, value = counts(states, start[0], moves, shows, symbols, offsets, weights)
+        s, t, e, value = counts(states, start[0], moves, shows, text, weights)
         if not np.isfinite(value):
             break
         starts[done], transitions[done], emissions[done], trace[done] = (
@@ -555,56 +759,48 @@ def viterbi(
     return path
 
 
-def long_counts(
-    run: Callable[..., Iterable[Any]],
-    startprob: Floats,
-    transmat: Floats,
-    emissionprob: Floats,
-    symbols: Integers,
-    weight: float,
-) -> tuple[Floats, Floats, Floats, float]:
-    """Return what `counts` does of one long sequence, its two chains side by side.
+@_entry((_Indices, _Indices, types.int64, types.int64, types.int64))  # type: ignore[untyped-decorator]
+def _read(
+    symbols: Integers, offsets: Integers, V: int, letters: int, length: int
+) -> tuple[Integers, Integers]:
+    """Return the words of all sequences, and where each sequence ends; see `Text`."""
+    ends = np.zeros(len(offsets), np.int64)
+    for n in range(len(offsets) - 1):
+        ends[n + 1] = ends[n] + 1 - (offsets[n] + 1 - offsets[n + 1]) // length
+    words = np.empty(ends[-1], np.int64)
+    for n in range(len(offsets) - 1):
+        begin = offsets[n]
+        words[ends[n]] = symbols[begin] if symbols[begin] >= 0 else V
+        for place in range(ends[n] + 1, ends[n + 1]):
+            begin += 1 if place == ends[n] + 1 else length
+            word = -1
+            for t in range(begin, min(begin + length, offsets[n + 1])):
+                word = (word + 1) * letters + (symbols[t] if symbols[t] >= 0 else V)
+            words[place] = word
+    return words, ends
+
+
+def read(symbols: Integers, offsets: Integers, K: int, V: int) -> Text:
+    """Return sequences as `counts` takes them.
 
     Parameters
     ----------
-    run : callable
-        The `map` of an executor, whose threads do the two chains.
-    startprob, transmat, emissionprob, symbols
-        As for `counts`; at least two symbols.
-    weight : float
+    symbols : ndarray of int, shape (sum of T,)
+        All sequences, one after the other; -1 where masked.
+    offsets : ndarray of int, shape (number of sequences + 1,)
+        Where each begins, and the end.
+    K, V : int
+        Hidden states and symbols.
     """
-    K, V = emissionprob.shape
-    states, T = states_of(K), len(symbols)
-    M, transposed = _products(transmat, emissionprob)
-    kept, ahead, behind = np.empty((T, K)), np.empty((2, K)), np.empty((2, K))
-    pairs, first = np.zeros((2, V + 1, K, K)), np.zeros((V + 1, K))
-    _begin(startprob, emissionprob, symbols[0], kept, T, behind)
-
-    def from_the_end(chain: int) -> tuple[float, float]:
-        half: tuple[float, float]
-        half = _from_the_ends(states, M, transposed, symbols, kept, chain)
-        return half
-
-    def to_the_end(chain: int) -> tuple[float, float]:
-        half: tuple[float, float]
-        half = _to_the_ends(
-            states, M, transposed, symbols, weight, kept, ahead, behind, *pairs, chain
-        )
-        return half
-
-    halves = list(run(from_the_end, (AHEAD, BEHIND)))
-    _meet(states, M, symbols, kept, ahead, behind)
-    halves += run(to_the_end, (AHEAD, BEHIND))
-    evidence = _add_first(symbols[0], weight, kept, behind, first)
-    if not min(evidence, *(lowest for _, lowest in halves)) > LOWEST:
-        offsets, weights = np.array([0, T]), np.array([weight])
-        again: tuple[Floats, Floats, Floats, float]
-        again = counts(states, startprob, transmat, emissionprob, symbols, offsets, weights)
-        return again
-    starts, transitions, emissions = _gathered(M, *pairs, first)
-    return starts, transitions, emissions, weight * sum(value for value, _ in halves)
+    letters = V + bool((symbols < 0).any())
+    most = min(TABLE // K**2, len(symbols) // SPELLING)  # words of the greatest length
+    length = 1
+    while length < EVERY and letters ** (length + 1) <= most:
+        length += 1
+    words, ends = _read(symbols, offsets, V, letters, length)
+    return Text(symbols, offsets, words, ends, letters, length)
 
 
 def states_of(K: int) -> Any:
     """Return what stands for K states: a tuple if they are few."""
-    return (0,) * K if 2 <= K <= FEW else np.empty(K)
+    return (0,) * K if 2 <= K <= FEW else np.empty(-(-K // LANES) * LANES)

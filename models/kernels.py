@@ -4,34 +4,62 @@ The readable E-step of each model is the definition; a twin is tested equal to i
 a twin, and data that its twin does not take, have the readable one, and so does whatever is not
 finite: it says what is wrong.
 
-How data are cut into parts depends on their size alone. The same call therefore gives the same
-digits on any number of cores.
+Loading the twins takes about a second, and they are loaded when a process has spent half a second
+without them: who fits little never waits for them, and who fits much hardly longer than if they had
+been there from the start.
+
+How data are cut into parts depends on their size alone, and when the twins are loaded on the sizes
+of what was done before. The same program therefore gives the same digits on any number of cores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import importlib
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-import numba
 import numpy as np
 
-from models import (
-    Data,
-    Model,
-    categorical_hmm,
-    gaussian_mixture_1d,
-    gaussian_mixture_2d,
-    hmm_kernels,
-    mixture_kernels,
-)
+from models import Data, Model, categorical_hmm, gaussian_mixture_1d, gaussian_mixture_2d, simplex
 from models.records import Floats, Integers, Parameters, Statistics, checked_weights
+
+LOADING = 0.5
+"""Seconds without compiled functions after which they are loaded."""
+
+ROW, STEP = 1e-7, 1e-5
+"""Seconds, about, that a readable E-step takes for a row and component of a mixture, and for a step
+of a hidden Markov model."""
 
 WORK = 2**20
 """Products of numbers in one part, about: a millisecond's work, of which starting a thread is a
 small share."""
+
+
+_without: defaultdict[str, float] = defaultdict(float)
+"""Seconds, about, spent without each module of compiled functions."""
+
+
+def compiled(name: str, seconds: float = math.inf) -> Any:
+    """Return a module of compiled functions, or None as long as it is not worth loading.
+
+    Parameters
+    ----------
+    name : str
+        ``hmm_kernels`` or ``mixture_kernels``.
+    seconds : float, optional
+        What it takes, about, to do without this time; by default the module is loaded.
+    """
+    module = f"models.{name}"
+    if module not in sys.modules:
+        _without[name] += seconds
+        if _without[name] < LOADING:
+            return None
+    return importlib.import_module(module)
 
 
 class Stretch(NamedTuple):
@@ -55,7 +83,15 @@ class Stretch(NamedTuple):
 class _Mixture1D:
     """Data of the 1D mixture, for its kernels. A missing value says what the weights say."""
 
+    MODULE: ClassVar = "mixture_kernels"
+
+    @staticmethod
+    def seconds(x: Floats, K: int) -> float:
+        """Return about how long the readable E-step takes."""
+        return ROW * len(x) * K
+
     def __init__(self, x: Floats, weights: Floats | None) -> None:
+        self.kernels = compiled(self.MODULE)
         w = np.empty(0) if weights is None else checked_weights(weights, len(x))
         missing = np.isnan(x)
         self.missing = 0.0
@@ -64,11 +100,16 @@ class _Mixture1D:
             x, w = x[~missing], w[~missing] if len(w) else w
         self.whole = np.ascontiguousarray(x), w
 
-    def parts(self, K: int) -> list[Any]:
-        return _rows(*self.whole, WORK // (4 * K))
+    def parts(self, parameters: Any) -> list[Any]:
+        return self._rows(WORK // (4 * parameters.n_components))
+
+    def _rows(self, size: int) -> list[Any]:
+        (x, w), size = self.whole, max(size, self.kernels.ROWS)
+        cuts = range(0, len(x), size)
+        return [(x[begin : begin + size], w[begin : begin + size]) for begin in cuts]
 
     def expect(self, parameters: Any, part: Any) -> Any:
-        return mixture_kernels.moments_1d(*part, *parameters.arrays().values())
+        return self.kernels.moments_1d(*part, *parameters.arrays().values())
 
     def statistics(self, parameters: Any, sums: Sequence[Any]) -> Any:
         counts, first, second = sums
@@ -77,11 +118,13 @@ class _Mixture1D:
             second = second + self.missing * parameters.weights * parameters.variances
         return gaussian_mixture_1d.Statistics(counts, first, second, parameters.means)
 
-    def climb(self, parameters: Any, iterations: int, tol: float, reg_covar: float = 0.0) -> Any:
+    def climb(
+        self, parameters: Any, part: Any, iterations: int, tol: float, reg_covar: float = 0.0
+    ) -> Any:
         if self.missing:
             return None
         fields = parameters.arrays().values()
-        return mixture_kernels.climb_1d(*self.whole, *fields, reg_covar, iterations, tol)
+        return self.kernels.climb_1d(*part, *fields, reg_covar, iterations, tol)
 
 
 class _Column(_Mixture1D):
@@ -107,6 +150,7 @@ class _Column(_Mixture1D):
     def climb(
         self,
         parameters: Any,
+        part: Any,
         iterations: int,
         tol: float,
         reg_covar: float = 0.0,
@@ -114,26 +158,28 @@ class _Column(_Mixture1D):
     ) -> Any:
         if covariance_type == "tied":
             return None
-        climbed = super().climb(self._short(parameters), iterations, tol, reg_covar)
+        climbed = super().climb(self._short(parameters), part, iterations, tol, reg_covar)
         if climbed is None:
             return None
         weights, means, variances, trace, changes = climbed
         return weights, means[..., None], variances[..., None, None], trace, changes
 
 
-class _Mixture:
-    """Data of the mixture in any dimension, for its kernels."""
+class _Mixture(_Mixture1D):
+    """Data of the mixture in any dimension, for its kernels; none is missing."""
 
     def __init__(self, x: Floats, weights: Floats | None) -> None:
+        self.kernels = compiled(self.MODULE)
         w = np.empty(0) if weights is None else checked_weights(weights, len(x))
         self.whole = np.ascontiguousarray(x), w
 
-    def parts(self, K: int) -> list[Any]:
-        return _rows(*self.whole, WORK // (K * (self.whole[0].shape[1] + 1) ** 2))
+    def parts(self, parameters: Any) -> list[Any]:
+        K, D = parameters.means.shape
+        return self._rows(WORK // (K * (D + 1) ** 2))
 
     def expect(self, parameters: Any, part: Any) -> Any:
         factors = gaussian_mixture_2d.cholesky(parameters.covariances)
-        return mixture_kernels.moments(*part, parameters.weights, parameters.means, factors)
+        return self.kernels.moments(*part, parameters.weights, parameters.means, factors)
 
     def statistics(self, parameters: Any, sums: Sequence[Any]) -> Statistics:
         counts, first, second = sums
@@ -142,6 +188,7 @@ class _Mixture:
     def climb(
         self,
         parameters: Any,
+        part: Any,
         iterations: int,
         tol: float,
         reg_covar: float = 0.0,
@@ -150,66 +197,63 @@ class _Mixture:
         if covariance_type != "full":
             return None
         fields = parameters.arrays().values()
-        return mixture_kernels.climb(*self.whole, *fields, reg_covar, iterations, tol)
+        return self.kernels.climb(*part, *fields, reg_covar, iterations, tol)
 
 
 class _Sequences:
     """Data of the hidden Markov model, for its kernels: all sequences in one array."""
 
+    MODULE: ClassVar = "hmm_kernels"
+
+    @staticmethod
+    def seconds(sequences: tuple[Integers, ...], K: int) -> float:  # noqa: ARG004
+        """Return about how long the readable E-step takes."""
+        return STEP * categorical_hmm.size(sequences)
+
     def __init__(self, sequences: tuple[Integers, ...], weights: Floats | None) -> None:
+        self.kernels = compiled(self.MODULE)
         offsets = np.cumsum([0, *map(len, sequences)])
         symbols = np.concatenate([np.empty(0, np.int64), *sequences])
         self.whole = symbols, offsets, checked_weights(weights, len(sequences), "sequence")
 
-    def parts(self, K: int) -> list[Any]:
+    def parts(self, parameters: Any) -> list[Any]:
         """Cut between sequences, wherever another part's share of the symbols is full."""
-        symbols, offsets, w = self.whole
+        (symbols, offsets, w), (K, V) = self.whole, parameters.emissionprob.shape
         shares = np.arange(0, offsets[-1], WORK // (8 * K * K) + 1)
         cuts = np.unique([*np.searchsorted(offsets, shares), len(w)])
         return [
-            (symbols[offsets[i] : offsets[j]], offsets[i : j + 1] - offsets[i], w[i:j])
+            (
+                self.kernels.read(
+                    symbols[offsets[i] : offsets[j]], offsets[i : j + 1] - offsets[i], K, V
+                ),
+                w[i:j],
+            )
             for i, j in pairwise(cuts)
         ]
 
     def expect(self, parameters: Any, part: Any) -> Any:
-        fields, (symbols, _, w) = parameters.arrays().values(), part
-        if len(w) == 1 and w[0] and len(symbols) * parameters.n_components**2 > WORK:
-            return hmm_kernels.long_counts(_in_two_threads, *fields, symbols, w[0])
-        return hmm_kernels.counts(hmm_kernels.states_of(parameters.n_components), *fields, *part)
+        states = self.kernels.states_of(parameters.n_components)
+        return self.kernels.counts(states, *parameters.arrays().values(), *part)
 
     def statistics(self, parameters: Any, sums: Sequence[Any]) -> Statistics:  # noqa: ARG002
         starts, transitions, emissions = sums
         return categorical_hmm.Statistics(starts, transitions, emissions)
 
-    def climb(self, parameters: Any, iterations: int, tol: float) -> Any:
-        symbols, _, w = self.whole
-        if len(w) == 1 and len(symbols) * parameters.n_components**2 > WORK:
-            return None  # two threads are quicker
-        states = hmm_kernels.states_of(parameters.n_components)
-        fields = parameters.arrays().values()
-        return hmm_kernels.climb(states, *fields, *self.whole, iterations, tol)
+    def climb(self, parameters: Any, part: Any, iterations: int, tol: float) -> Any:
+        states = self.kernels.states_of(parameters.n_components)
+        return self.kernels.climb(states, *parameters.arrays().values(), *part, iterations, tol)
 
 
-def _in_two_threads(function: Callable[[int], Any], arguments: Iterable[int]) -> list[Any]:
-    with ThreadPoolExecutor(2) as threads:
-        return list(threads.map(function, arguments))
-
-
-def _rows(x: Floats, w: Floats, size: int) -> list[Any]:
-    size = max(size, mixture_kernels.ROWS)
-    return [(x[begin : begin + size], w[begin : begin + size]) for begin in range(0, len(x), size)]
-
-
-def _prepared(model: Model, data: Any, weights: Floats | None) -> Any:
-    """Return the data as the model's kernels take them, or None if they do not."""
+def _kind(model: Model, data: Any) -> Any:
+    """Return the class that prepares such data for the kernels; None if they do not take them."""
     if model.NAME == gaussian_mixture_1d.NAME:
-        return _Mixture1D(data, weights)
+        return _Mixture1D
     if model.NAME == gaussian_mixture_2d.NAME and data.shape[1] == 1:
-        return _Column(data, weights)
+        return _Column
     if model.NAME == gaussian_mixture_2d.NAME and not np.isnan(data).any():
-        return _Mixture(data, weights)
+        return _Mixture
     if model.NAME == categorical_hmm.NAME:
-        return _Sequences(data, weights)
+        return _Sequences
     return None
 
 
@@ -227,15 +271,23 @@ class Expectation:
 
     def __init__(self, model: Model, data: Data, weights: Floats | None = None) -> None:
         self.model, self.data, self.weights = model, data, weights
-        self._prepared = _prepared(model, data, weights)
-        self._parts: list[Any] | None = None
+        self._kind = _kind(model, data)
+        self._prepared: Any = None
+        self._parts: list[Any] = []
         self._threads: ThreadPoolExecutor | None = None
 
     def _cut(self, parameters: Parameters) -> list[Any]:
-        if self._parts is None:
-            self._parts = self._prepared.parts(parameters.n_components)
+        """Return the parts of the data; none if the readable E-step is to take them."""
+        if self._prepared is None and self._kind is not None:
+            seconds = self._kind.seconds(self.data, parameters.n_components)
+            if compiled(self._kind.MODULE, seconds) is None:
+                return []
+            self._prepared = self._kind(self.data, self.weights)
+            self._parts = self._prepared.parts(parameters)
             if len(self._parts) > 1:
-                self._threads = ThreadPoolExecutor(numba.get_num_threads())
+                from numba import get_num_threads
+
+                self._threads = ThreadPoolExecutor(get_num_threads())
         return self._parts
 
     def __call__(self, parameters: Parameters) -> tuple[Statistics, float]:
@@ -246,7 +298,7 @@ class Expectation:
         DegenerateError, ValueError
             As the model's `e_step` does.
         """
-        if self._prepared is not None and len(parts := self._cut(parameters)):
+        if parts := self._cut(parameters):
             run = map if self._threads is None else self._threads.map
             sums = list(run(lambda part: self._prepared.expect(parameters, part), parts))
             *statistics, log_likelihood = (sum(each) for each in zip(*sums))
@@ -272,12 +324,13 @@ class Expectation:
         Returns
         -------
         Stretch or None
-            None if there is no kernel for that, or the data are so many that they are better
-            taken in parts.
+            None if there is no kernel for that, or it is not worth loading, or the data are so
+            many that they are better taken in parts.
         """
-        if self._prepared is None or len(self._cut(parameters)) != 1:
+        parts = self._cut(parameters)
+        if len(parts) != 1:
             return None
-        climbed = self._prepared.climb(parameters, iterations, tol, **options)
+        climbed = self._prepared.climb(parameters, parts[0], iterations, tol, **options)
         if climbed is None:
             return None
         *path, trace, changes = climbed
@@ -293,3 +346,36 @@ def e_step(model: Model) -> Callable[..., tuple[Statistics, float]]:
         return Expectation(model, data, weights)(parameters)
 
     return quickest
+
+
+def smoothed(
+    parameters: categorical_hmm.Parameters, symbols: Integers
+) -> tuple[float, Floats | None]:
+    """Return a sequence's log-likelihood and `categorical_hmm.state_probabilities`.
+
+    Minus infinity and None if the sequence is impossible.
+    """
+    kernels = compiled("hmm_kernels", 2 * STEP * len(symbols))
+    if kernels is not None:
+        fields = parameters.startprob, parameters.transmat, _with_masked(parameters.emissionprob)
+        value, gamma = kernels.smoothed(*fields, symbols)
+    else:
+        value = categorical_hmm.log_likelihood(parameters, (symbols,))
+        if value > -np.inf:
+            gamma = categorical_hmm.state_probabilities(parameters, symbols)
+    return float(value), gamma if value > -np.inf else None
+
+
+def viterbi(parameters: categorical_hmm.Parameters, symbols: Integers) -> Integers:
+    """Return `categorical_hmm.viterbi`: the most probable path."""
+    kernels = compiled("hmm_kernels", STEP * len(symbols))
+    if kernels is None:
+        return categorical_hmm.viterbi(parameters, symbols)
+    fields = parameters.startprob, parameters.transmat, _with_masked(parameters.emissionprob)
+    path: Integers = kernels.viterbi(*map(simplex.to_logs, fields), symbols)
+    return path
+
+
+def _with_masked(emissionprob: Floats) -> Floats:
+    """Append a column of ones, which the symbol -1 finds: every state explains a masked one."""
+    return np.pad(emissionprob, ((0, 0), (0, 1)), constant_values=1)

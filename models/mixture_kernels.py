@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from numba import types
 
-from models.records import COLLAPSE, Floats
+from models.records import COLLAPSE, RESOLUTION, Floats
 
 ROWS = 512
 """Rows of a block: with K = 8, a log joint of 32 KiB."""
@@ -113,6 +113,14 @@ def _dot(a: Floats, k: int, b: Floats, d: int, n: int) -> float:
     return total
 
 
+@_sums  # type: ignore[untyped-decorator]
+def _sum(a: Floats, n: int) -> float:
+    total = 0.0
+    for i in range(n):
+        total += a[0, i]
+    return total
+
+
 @_exact  # type: ignore[untyped-decorator]
 def _add(totals: Floats, place: int, value: float) -> None:
     """Add to a sum; its rounding error goes into the second row."""
@@ -152,12 +160,11 @@ def _normalise(joint: Floats, row: Floats, n: int) -> None:
 
 @_fused  # type: ignore[untyped-decorator]
 def _log_joint_1d(
-    x: Floats, begin: int, n: int, scale: Floats, halves: Floats, means: Floats,
-    joint: Floats, row: Floats,
+    x: Floats, n: int, scale: Floats, halves: Floats, means: Floats, joint: Floats, row: Floats
 ) -> None:  # fmt: skip
     for k in range(len(means)):
         for i in range(n):
-            d = x[begin + i] - means[k]
+            d = x[i] - means[k]
             value = scale[k] + halves[k] * d * d
             joint[k, i] = value
             if k == 0 or value > row[0, i]:
@@ -166,12 +173,12 @@ def _log_joint_1d(
 
 @_sums  # type: ignore[untyped-decorator]
 def _moments_1d(
-    x: Floats, begin: int, n: int, mean: float, joint: Floats, k: int, row: Floats
+    x: Floats, n: int, mean: float, joint: Floats, k: int, row: Floats
 ) -> tuple[float, float, float]:
     count = first = second = 0.0
     for i in range(n):
         r = joint[k, i] * row[1, i]
-        d = x[begin + i] - mean
+        d = x[i] - mean
         count += r
         first += r * d
         second += r * d * d
@@ -208,11 +215,12 @@ def moments_1d(
         n = min(size, N - begin)
         if len(w):
             row[2, :n] = w[begin : begin + n]
-        _log_joint_1d(x, begin, n, scale, halves, means, joint, row)
+        block = x[begin : begin + n]  # an index from 0 is known not to count from the end
+        _log_joint_1d(block, n, scale, halves, means, joint, row)
         _normalise(joint, row, n)
         _add(totals, 3 * K, _dot(row, 2, row, 0, n))
         for k in range(K):
-            count, first, second = _moments_1d(x, begin, n, means[k], joint, k, row)
+            count, first, second = _moments_1d(block, n, means[k], joint, k, row)
             _add(totals, k, count)
             _add(totals, K + k, first)
             _add(totals, 2 * K + k, second)
@@ -221,11 +229,11 @@ def moments_1d(
 
 
 @_fused  # type: ignore[untyped-decorator]
-def _columns(x: Floats, begin: int, n: int, out: Floats) -> None:
+def _columns(x: Floats, n: int, out: Floats) -> None:
     """Copy a block of rows, a coordinate after the other."""
     for d in range(x.shape[1]):
         for i in range(n):
-            out[d, i] = x[begin + i, d]
+            out[d, i] = x[i, d]
 
 
 @_fused  # type: ignore[untyped-decorator]
@@ -291,7 +299,7 @@ def moments(
         n = min(size, N - begin)
         if len(w):
             row[2, :n] = w[begin : begin + n]
-        _columns(x, begin, n, columns)
+        _columns(x[begin : begin + n], n, columns)
         for k in range(K):
             _log_joint(columns, n, scale[k], means, k, factors, u, joint, row)
         _normalise(joint, row, n)
@@ -304,7 +312,7 @@ def moments(
                     u[d, i] = columns[d, i] - means[k, d]
                     weighted[0, i] = joint[k, i] * row[1, i] * u[d, i]
                 place += 1
-                _add(totals, place, weighted[0, :n].sum())
+                _add(totals, place, _sum(weighted, n))
                 for e in range(d + 1):
                     place += 1
                     _add(totals, place, _dot(weighted, 0, u, e, n))
@@ -372,7 +380,9 @@ def climb_1d(
         for k in range(K):
             deviation = path[1, done + 1, k] - centre
             spread += path[0, done + 1, k] * (path[2, done + 1, k] + deviation * deviation)
-            lowest, fewest = min(lowest, path[2, done + 1, k]), min(fewest, counts[k])
+            rounding = (RESOLUTION * path[1, done + 1, k]) ** 2
+            lowest = min(lowest, path[2, done + 1, k] - rounding)
+            fewest = min(fewest, counts[k])
         if not (np.isfinite(trace[done]) and fewest > 0 and lowest > COLLAPSE * spread):
             break
         changes[done] = change
@@ -414,6 +424,8 @@ def _sound(covariances: Floats, weights: Floats, means: Floats, factors: Floats)
             centre += weights[k] * means[k, d]
         for k in range(K):
             spread[d] += weights[k] * (covariances[k, d, d] + (means[k, d] - centre) ** 2)
+        if not spread[d] > (RESOLUTION * centre) ** 2:
+            return False
     for k in range(K):
         if not (weights[k] > 0 and _cholesky(covariances[k], factors, k)):
             return False

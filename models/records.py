@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,11 +21,13 @@ class DegenerateError(ArithmeticError):
 class Record:
     """A frozen record whose fields are read-only float64 arrays."""
 
+    __match_args__: ClassVar[tuple[str, ...]]  # dataclass sets it: the fields, as declared
+
     def __post_init__(self) -> None:
-        for field in fields(self):
-            array = np.array(getattr(self, field.name), dtype=np.float64)
+        for name in self.__match_args__:
+            array = np.array(getattr(self, name), dtype=np.float64)
             array.flags.writeable = False
-            object.__setattr__(self, field.name, array)
+            object.__setattr__(self, name, array)
 
     @classmethod
     def of(cls, **arrays: ArrayLike) -> Self:
@@ -34,7 +36,7 @@ class Record:
 
     def arrays(self) -> dict[str, Floats]:
         """Return the fields by name, in the order they are declared."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in self.__match_args__}
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other record has the same type and the same arrays, bit for bit."""
@@ -136,6 +138,62 @@ COLLAPSE = 1e-12
 """A variance below this share of the data's own (a millionth in standard deviations) counts as
 collapsed: EM on its way into a singularity passes any bound within a few iterations, and no
 mixture that double precision can resolve about a common origin is so narrow."""
+
+RESOLUTION = 4 * 2.0**-52
+"""A standard deviation below this share of the mean is nothing but the rounding of the data."""
+
+
+SUM = 1e-9
+"""How far the sum of a distribution's probabilities may be from 1."""
+
+
+def checked_parameters[P: Parameters](
+    kind: type[P], given: Mapping[str, Any], shapes: Mapping[str, str]
+) -> P:
+    """Return parameters made of what was given by name, such as nested lists.
+
+    Parameters
+    ----------
+    kind : type
+        A model's Parameters.
+    given : mapping of str to array_like
+    shapes : mapping of str to str
+        For each field its axes as letters: ``"KD"`` is (K, D).
+
+    Raises
+    ------
+    ValueError
+        If a field is missing or unknown, a shape does not fit the others, a number is not finite,
+        or a distribution has a negative entry or does not sum to 1.
+    """
+    if set(given) != set(shapes):
+        raise ValueError(f"the parameters are {', '.join(given)}; expected {', '.join(shapes)}")
+    sizes: dict[str, int] = {}
+    arrays: dict[str, Floats] = {}
+    for name, letters in shapes.items():
+        try:
+            array = arrays[name] = np.asarray(given[name], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} must be numbers: {error}") from None
+        for letter, size in zip(letters, array.shape):
+            sizes.setdefault(letter, size)
+        expected = tuple(sizes.get(letter, 1) for letter in letters)
+        if array.shape != expected or not array.size:
+            wanted = ", ".join(f"{letter} = {sizes.get(letter, '?')}" for letter in set(letters))
+            raise ValueError(
+                f"{name} has shape {array.shape}; expected ({', '.join(letters)}) with {wanted} "
+                "and nothing empty"
+            )
+        for index in np.argwhere(~np.isfinite(array)):
+            place = [int(i) for i in index]
+            raise ValueError(f"{name}{place} is {array[*place]}; every parameter must be finite")
+    for name in kind.PROBABILITIES:
+        array, sums = arrays[name], arrays[name].sum(axis=-1)
+        if (array < 0).any():
+            raise ValueError(f"{name} has a negative entry, {array.min():g}: it is no probability")
+        if (np.abs(sums - 1) > SUM).any():
+            raise ValueError(f"{name} must sum to 1 (in each row), and the sums are {sums}")
+    return kind(**arrays)
 
 
 def refuse_empty(counts: Floats) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,14 +51,20 @@ def _write(content: dict[str, Any], draws: Mapping[tuple[str, str], Parameters],
         "results.json": json.dumps(content, allow_nan=False, indent=1) + "\n",
         "recovery.csv": tidy.to_csv(tidy.RECOVERY, tidy.recovery_rows(content)),
         "log_likelihood.csv": tidy.to_csv(tidy.LOG_LIKELIHOOD, tidy.log_likelihood_rows(content)),
-        "report.md": markdown(content, told),
-        "index.html": page(content, told),
+        "report.md": markdown(content, told, benchmark(out)),
+        "index.html": page(content, told, benchmark(out)),
     }
     for name, text in files.items():
         (out / name).write_text(text, encoding="utf-8")
     figures.write(drawn, out / "figures")
     if draws:
         _write_draws(content, draws, out / "posterior")
+
+
+def benchmark(out: Path) -> str | None:
+    """Return the way from a report to the page of the benchmark; None if that is not there."""
+    there = Path(__file__).parents[1] / "docs" / "benchmark.md"
+    return Path(os.path.relpath(there, out)).as_posix() if there.is_file() else None
 
 
 def _write_draws(

@@ -1,4 +1,4 @@
-"""The command line: ``lockstep report``, ``lockstep compare`` and ``lockstep list``."""
+"""The command line: ``lockstep report``, ``compare``, ``bench`` and ``list``."""
 
 from __future__ import annotations
 
@@ -148,6 +148,30 @@ def parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help="also write the results as JSON there; '-' is standard output",
         )
+    bench = commands.add_parser(
+        "bench",
+        help="time the estimators beside the libraries",
+        description="Fit the same data from the same start with ours and each library by turns, "
+        "check that the results are equal, and print the ratios of the times. Leave the machine "
+        "alone meanwhile; all of it takes about a quarter of an hour.",
+        epilog="Exit status: 0 if all results are equal, however long they took; 1 if not.",
+    )
+    bench.add_argument(
+        "--quick", action="store_true", help="only up to 10,000 rows or steps: some seconds"
+    )
+    bench.add_argument(
+        "--only",
+        nargs="+",
+        action="extend",
+        metavar="WORD",
+        help="only work whose name has one of these words, such as 'HMM'",
+    )
+    bench.add_argument(
+        "--json", metavar="FILE", help="also write the results there; '-' is standard output"
+    )
+    bench.add_argument(
+        "--out", type=Path, metavar="DIR", help="write a page there: Markdown, picture and JSON"
+    )
     commands.add_parser(
         "list",
         help="list scenarios and implementations",
@@ -162,6 +186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "list":
             return _list()
+        if arguments.command == "bench":
+            return _bench(arguments)
         return _run(arguments)
     except UsageError as error:
         print(f"lockstep: {error}", file=sys.stderr)
@@ -191,6 +217,44 @@ def _list() -> int:
     for name in models.names():
         print(f"  {name.replace('_', '-')}")
     return AGREE
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from comparisons import benchmark
+    from comparisons.files import write_whole
+    from reports import speed
+
+    notes = Console(stderr=True)
+    works = [
+        work
+        for work in benchmark.WORKS
+        if not arguments.only or any(w.lower() in work.name.lower() for w in arguments.only)
+    ]
+    if not works:
+        names = ", ".join(repr(work.name) for work in benchmark.WORKS)
+        raise UsageError(f"no work has such a word in its name; there are {names}")
+    plan = benchmark.plan(works, quick=arguments.quick)
+    measured: list[Any] = []
+    for number, (title, measure) in enumerate(plan, start=1):
+        with notes.status(f"[{number}/{len(plan)}] {title} ..."):
+            measured += measure()
+        if not notes.is_terminal:
+            print(f"[{number}/{len(plan)}] {title}", file=sys.stderr, flush=True)
+    content = benchmark.as_json(measured)
+    text = json.dumps(content, allow_nan=False, indent=1) + "\n"
+    if arguments.json and arguments.json != "-":
+        write_whole(Path(arguments.json), text)
+    if arguments.out:
+        speed.write(content, arguments.out, text)
+    if arguments.json == "-":
+        print(text, end="")
+    speed.print_table(content, notes if arguments.json == "-" else Console())
+    wrong = benchmark.failures(measured)
+    for line in wrong:
+        print(f"lockstep: {line}", file=sys.stderr)
+    return DISAGREE if wrong else AGREE
 
 
 def _chosen(names: Sequence[str] | None, there: Sequence[str], what: str) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from reports import reading, tables, verdicts
-from reports.chapters import READING, SUBTITLE, SUMMARY, TITLE, Chapter
+from reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
 from reports.figures import Drawn
 from reports.reading import Entry
 from reports.tables import Table
@@ -15,7 +15,7 @@ LONG = 60
 """Rows of a table that are shown; of the rest it is said where they are."""
 
 
-def markdown(content: Entry, chapters: Sequence[Chapter]) -> str:
+def markdown(content: Entry, chapters: Sequence[Chapter], benchmark: str | None = None) -> str:
     """Return the whole report.
 
     Parameters
@@ -23,6 +23,8 @@ def markdown(content: Entry, chapters: Sequence[Chapter]) -> str:
     content : mapping
         As ``results.json``.
     chapters : sequence of Chapter
+    benchmark : str, optional
+        The way to the page of the benchmark.
     """
     overall = verdicts.overall(content)
     parts = [
@@ -33,6 +35,7 @@ def markdown(content: Entry, chapters: Sequence[Chapter]) -> str:
         _summary(content, chapters),
         "## How to read this",
         *map(_escaped, READING),
+        *([f"{SPEED} [{benchmark}]({benchmark})."] if benchmark else []),
         "\n".join(f"- **{name}**: {_escaped(text)}" for name, text in tables.glossary()),
     ]
     for chapter in chapters:

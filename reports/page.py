@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reports import reading, tables, verdicts
-from reports.chapters import READING, SUBTITLE, SUMMARY, TITLE, Chapter
+from reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
 from reports.figures import Drawn, style
 from reports.figures.mixtures import points
 from reports.reading import MATCHED, Entry
@@ -29,7 +29,7 @@ STEPS = 200
 """Iterations that the slider has at the most."""
 
 
-def page(content: Entry, chapters: Sequence[Chapter]) -> str:
+def page(content: Entry, chapters: Sequence[Chapter], benchmark: str | None = None) -> str:
     """Return the whole page.
 
     Parameters
@@ -37,6 +37,8 @@ def page(content: Entry, chapters: Sequence[Chapter]) -> str:
     content : mapping
         As ``results.json``.
     chapters : sequence of Chapter
+    benchmark : str, optional
+        The way to the page of the benchmark.
     """
     import jinja2
     from markupsafe import Markup
@@ -66,6 +68,8 @@ def page(content: Entry, chapters: Sequence[Chapter]) -> str:
         title=TITLE,
         subtitle=SUBTITLE,
         reading=READING,
+        speed=SPEED,
+        benchmark=benchmark,
         summary=SUMMARY,
         glossary=tables.glossary(),
         overall=verdicts.overall(content),

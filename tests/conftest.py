@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 import models
+from models import hmm_kernels, mixture_kernels  # noqa: F401  loaded: the quickest E-step is compiled
 
 settings.register_profile("lockstep", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("lockstep")

@@ -39,7 +39,9 @@ def test_the_readable_models_do_not_know_their_compiled_twins():
             assert "numba" not in used
 
 
-@pytest.mark.parametrize("command", [["--help"], ["list"], ["report", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["list"], ["report", "--help"], ["bench", "--help"]]
+)
 def test_start_up_loads_nothing_heavy(command):
     heavy = ["pymc", "arviz", "matplotlib", "sklearn", "scipy", "pandas", "numba", "rich"]
     code = f"""

@@ -60,7 +60,7 @@ def test_help_and_list(lockstep):
     top = lockstep("--help")
     assert top.returncode == 0
     assert "Exit status: 0 all ran and agree" in top.stdout
-    for command in ("report", "compare", "list"):
+    for command in ("report", "compare", "bench", "list"):
         assert command in top.stdout
         assert lockstep(command, "--help").returncode == 0
     listed = lockstep("list")
@@ -76,6 +76,7 @@ def test_help_and_list(lockstep):
         (["fit"], "invalid choice: 'fit'"),
         (["report", "--only", "nothing"], "there is no scenario 'nothing'; there are gmm1d-"),
         (["report", "--implementations", "R"], "there is no implementation 'R'; there are em"),
+        (["bench", "--only", "GPU"], "no work has such a word in its name; there are '1D mixture"),
         (["report", "--seed", "-1"], "invalid whole number from 0 value: '-1'"),
         (["compare", "x.csv", "--components", "2"], "required: --model"),
         (["compare", "x.csv", "--model", "lda", "--components", "2"], "invalid choice: 'lda'"),

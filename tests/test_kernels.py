@@ -1,7 +1,11 @@
 """The compiled E-steps: equal to the readable ones, wherever they are used and wherever they give
 way to them."""
 
+import subprocess
+import sys
+
 import mpmath
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -136,29 +140,49 @@ def test_parts_add_up_in_the_same_order_on_any_number_of_threads(monkeypatch):
         reference, exact = model.e_step(p, x)
         assert apart(statistics, reference) < SAME
         assert value == pytest.approx(exact, rel=SAME)
-        monkeypatch.setattr(kernels.numba, "get_num_threads", lambda: 1)
+        monkeypatch.setattr(numba, "get_num_threads", lambda: 1)
         again, same = kernels.Expectation(model, x)(p)
         monkeypatch.undo()
         assert again == statistics
         assert same == value
 
 
-@pytest.mark.parametrize("T", [600_000, 600_001])
-def test_a_long_sequence_goes_in_two_threads(T):
-    p, x = chain(np.random.default_rng(4), 2, 3, [T])
-    w = np.array([1.5])
-    one = hmm_kernels.counts(
-        hmm_kernels.states_of(2), *p.arrays().values(), x[0], np.array([0, T]), w
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("length", range(1, 7))
+def test_words_of_any_length_give_the_counts_of_their_letters(length, masked):
+    rng = np.random.default_rng(length)
+    p, x = chain(rng, 2, 2, [1, 2, length, length + 1, length + 2, 301])
+    if masked:
+        x = tuple(np.where(rng.random(len(s)) < 0.3, -1, s) for s in x)
+    symbols, offsets = np.concatenate(x), np.cumsum([0, *map(len, x)])
+    letters = 3 if masked else 2
+    text = hmm_kernels.Text(
+        symbols, offsets, *hmm_kernels._read(symbols, offsets, 2, letters, length), letters, length
     )
-    statistics, value = kernels.e_step(MODELS[2])(p, x, w)
-    assert apart(statistics, hmm.Statistics(*one[:3])) < 1e-14
-    assert value == pytest.approx(one[3], rel=1e-14)
-    rare = hmm.Parameters(p.startprob, p.transmat, [[1e-30, 1 - 1e-30], [2e-30, 1 - 2e-30]])
-    zeros = (np.zeros(T, np.int64),)
-    assert kernels.e_step(MODELS[2])(rare, zeros)[1] == pytest.approx(
-        -69 * T,
-        abs=0.5 * T,  # log(1e-30) = -69.1 a step, log(2e-30) = -68.4
-    )
+    w = np.array([1.0, 2.0, 0.5, 3.0, 0.0, 1.0])
+    *counts, value = hmm_kernels.counts(hmm_kernels.states_of(2), *p.arrays().values(), text, w)
+    statistics, exact = hmm.e_step(p, x, w)
+    assert apart(hmm.Statistics(*counts), statistics) < 1e-14  # a few hundred additions
+    assert value == pytest.approx(exact, rel=1e-14)
+
+
+def test_words_are_as_long_as_the_data_pay_for():
+    def length(T, K, V, symbol=0):
+        symbols = np.full(T, symbol)
+        return hmm_kernels.read(symbols, np.array([0, T]), K, V).length
+
+    assert [length(T, 2, 3) for T in (1, 100, 1000, 10**5)] == [1, 1, 3, 5]
+    assert length(10**5, 2, 3, symbol=-1) == 4  # the masked symbol is a fourth letter
+    assert length(10**5, 8, 32) == 1
+    assert length(10**5, 1, 1) == hmm_kernels.EVERY  # one word of each length
+
+
+def test_a_long_sequence_neither_underflows_nor_loses_digits():
+    p, x = chain(np.random.default_rng(4), 2, 3, [200_000])
+    statistics, value = hmm.e_step(p, x)
+    quick, quick_value = kernels.e_step(MODELS[2])(p, x)
+    assert apart(quick, statistics) < SAME
+    assert quick_value == pytest.approx(value, rel=SAME)
 
 
 def test_numbers_that_would_underflow_between_two_rescalings_are_taken_again():
@@ -167,7 +191,8 @@ def test_numbers_that_would_underflow_between_two_rescalings_are_taken_again():
     p = hmm.Parameters([0.4, 0.6], [[0.7, 0.3], [0.2, 0.8]], rare)
     x = (np.zeros(200, np.int64),)
     states = hmm_kernels.states_of(2)
-    arguments = (*p.arrays().values(), x[0], np.array([0, 200]), np.ones(1))
+    text = hmm_kernels.read(x[0], np.array([0, 200]), 2, 2)
+    arguments = (*p.arrays().values(), text, np.ones(1))
     assert np.isnan(hmm_kernels._quick_counts(states, *arguments)[3])
     statistics, value = kernels.e_step(MODELS[2])(p, x)
     reference, exact = hmm.e_step(p, x)
@@ -232,6 +257,24 @@ def test_a_stretch_ends_where_a_component_may_collapse():
     assert plane.iterations == fit.iterations
 
 
+@pytest.mark.parametrize("value", [0.1, 1e8 / 3, -7.3e-9])
+@pytest.mark.parametrize("step_by_step", [False, True])
+def test_a_constant_is_told_from_its_rounding(value, step_by_step):
+    held = {"update": lambda _, new: new} if step_by_step else {}
+    flat = np.full(50, value)
+    start = gm1.Parameters([0.4, 0.6], [value * 0.9, value * 1.2], np.full(2, value**2))
+    fit = em.fit(MODELS[0], start, flat, **held)
+    assert fit.status == "degenerate"
+    assert "collapsed onto a point" in fit.message
+    x = np.column_stack([np.random.default_rng(0).normal(size=50), flat])
+    plane = gm2.Parameters(
+        [0.4, 0.6], [[-1, value * 0.9], [1, value * 1.2]], [np.diag([1.0, value**2])] * 2
+    )
+    fit = em.fit(MODELS[1], plane, x, **held)
+    assert fit.status == "degenerate"
+    assert "collapsed" in fit.message
+
+
 def test_a_fit_in_stretches_is_the_fit_step_by_step():
     rng = np.random.default_rng(3)
     _, x = mixture_1d(rng, 2, 500)
@@ -249,3 +292,55 @@ def test_a_fit_in_stretches_is_the_fit_step_by_step():
     )
     assert (watched.iterations, watched.message, len(watched.trace)) == (7, "enough", 8)
     assert apart(watched.parameters, by_step.path.draw(7)) < 1e-12
+
+
+FRESH = """
+import sys
+import numpy as np
+from models import em, kernels, load
+
+model = load("gaussian_mixture_1d")
+x = np.random.default_rng(0).normal([[-2], [3]], 1, (2, 150)).ravel()
+start = model.Parameters.of(weights=[0.5, 0.5], means=[-1, 1], variances=[1, 1])
+first = em.fit(model, start, x)
+assert "numba" not in sys.modules, "a small fit waited for the compiled functions"
+number = 1
+while "models.mixture_kernels" not in sys.modules:
+    last = em.fit(model, start, x)
+    number += 1
+assert "models.hmm_kernels" not in sys.modules
+later = em.fit(model, start, x)
+assert (later.status, later.iterations) == (first.status, first.iterations)
+print(number, np.abs(later.trace / first.trace - 1).max())
+"""
+
+
+def test_a_small_fit_does_not_wait_for_the_compiled_functions_and_many_do_not_do_without():
+    ran = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True)
+    number, difference = ran.stdout.split()
+    assert 10 < int(number) < 10_000
+    assert float(difference) < 1e-14
+
+
+def test_smoothing_and_viterbi_are_the_readable_ones(monkeypatch):
+    rng = np.random.default_rng(5)
+    cases = [(p, s) for p, x in (chain(rng, 3, 4, [1, 2, 200]),) for s in x]
+    cases.append((cases[0][0], np.where(rng.random(50) < 0.3, -1, rng.integers(4, size=50))))
+    for p, symbols in cases:
+        value, gamma = kernels.smoothed(p, symbols)
+        np.testing.assert_allclose(gamma, hmm.state_probabilities(p, symbols), rtol=1e-12)
+        assert value == pytest.approx(float(hmm.log_likelihood(p, (symbols,))), rel=1e-13)
+        path = kernels.viterbi(p, symbols)
+        np.testing.assert_array_equal(path, hmm.viterbi(p, symbols))
+        monkeypatch.setattr(kernels, "compiled", lambda *_: None)
+        assert kernels.smoothed(p, symbols)[0] == pytest.approx(value, rel=1e-13)
+        np.testing.assert_allclose(kernels.smoothed(p, symbols)[1], gamma, rtol=1e-12)
+        np.testing.assert_array_equal(kernels.viterbi(p, symbols), path)
+        monkeypatch.undo()
+
+
+def test_smoothing_what_is_impossible_says_so(monkeypatch):
+    p = hmm.Parameters([1.0, 0.0], [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    for _ in range(2):
+        assert kernels.smoothed(p, np.array([0, 1, 0])) == (-np.inf, None)
+        monkeypatch.setattr(kernels, "compiled", lambda *_: None)

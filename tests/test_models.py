@@ -374,6 +374,46 @@ def test_bad_data_are_named(name, data, message):
         models.load(name).check_data(data, {"n_components": 2, "n_features": 3})
 
 
+def test_parameters_come_back_from_nested_lists(case):
+    assert case.model.check_parameters(case.parameters.to_dict()) == case.parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "message"),
+    [
+        ("gaussian_mixture_1d", "weights", [0.6, 0.6], "weights must sum to 1"),
+        ("gaussian_mixture_1d", "weights", [1.5, -0.5], "weights has a negative entry, -0.5"),
+        (
+            "gaussian_mixture_1d",
+            "means",
+            [0.0],
+            r"means has shape \(1,\); expected \(K\) with K = 2",
+        ),
+        ("gaussian_mixture_1d", "means", [0.0, None], r"means\[1\] is nan; every parameter"),
+        (
+            "gaussian_mixture_1d",
+            "variances",
+            [1.0, 0.0],
+            r"variances\[1\] is 0; it must be positive",
+        ),
+        ("gaussian_mixture_1d", "variances", ["a", "b"], "variances must be numbers"),
+        ("gaussian_mixture_1d", "sds", [1.0, 1.0], "are weights, means, variances, sds; expected"),
+        ("gaussian_mixture_2d", "covariances", [np.eye(2)] * 3, "covariances has shape"),
+        ("gaussian_mixture_2d", "covariances", [[[1, 0.5], [0, 1]]] * 2, "0. is not symmetric"),
+        ("gaussian_mixture_2d", "covariances", [[[1, 2], [2, 1]]] * 2, "0. is not positive def"),
+        ("gaussian_mixture_2d", "covariances", [-np.eye(2)] * 2, "a variance that is not positive"),
+        ("categorical_hmm", "transmat", [[0.5, 0.6], [0.5, 0.5]], "transmat must sum to 1"),
+        ("categorical_hmm", "emissionprob", [[1.0]], "emissionprob has shape"),
+        ("categorical_hmm", "startprob", [], "nothing empty"),
+    ],
+)
+def test_bad_parameters_are_named(name, field, value, message):
+    model = models.load(name)
+    good = make_case(name, K=2).parameters.to_dict()
+    with pytest.raises(ValueError, match=message):
+        model.check_parameters({**good, field: value})
+
+
 def test_degenerate_covariance_is_named():
     flat = gm2.Parameters.of(weights=[1.0], means=[[0, 0]], covariances=[[[1, 1], [1, 1]]])
     with pytest.raises(DegenerateError, match="not positive definite"):
