@@ -15,7 +15,7 @@ UV := $(shell if uv --version >/dev/null 2>&1; then command -v uv; else echo .uv
 
 .PHONY: help
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .uv/bin/uv: requirements-uv.txt
 	@echo "Installing uv into .uv"
@@ -56,6 +56,15 @@ peer-tests: env  ## Run scikit-learn's and hmmlearn's own tests on our estimator
 .PHONY: coverage
 coverage: env  ## Simulate 1,000 data sets and write docs/coverage.md
 	@$(BIN)/python -m comparisons.studies docs/coverage.md
+
+.PHONY: convergence
+convergence: env  ## Sample every scenario from four seeds and write docs/convergence.md
+	@$(BIN)/python -m comparisons.convergence docs/convergence.md
+
+.PHONY: small-samples
+small-samples: env  ## Compare MLE and Bayes from 15 to 5,000 observations: docs/small-samples.md
+	@$(BIN)/python -m comparisons.small_samples docs/small-samples.md
+	@$(BIN)/python -c "from reports.figures.small_samples import main; main('docs/small-samples.png')"
 
 .PHONY: bench
 bench: env  ## Time the estimators beside the libraries and write docs/benchmark.md

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import cached_property
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
 import models
-from comparisons.alignment import matching
+from comparisons import diagnostics, predictive, prior
+from comparisons.alignment import matching, relabel
 from comparisons.cache import Timed
 from comparisons.implementations import implementations
 from comparisons.problem import Mode
@@ -39,14 +41,20 @@ no parameter by more than sqrt(2 g) of its standard errors: here by less than a 
 PROBABILITY = 0.95
 """Of the intervals."""
 
-R_HAT, ESS, DIVERGENCES = 1.01, 400.0, 0
-QUICK_R_HAT, QUICK_ESS = 1.05, 100.0
-"""Gates of a posterior: the rank-normalised split R-hat below the first, bulk and tail effective
-sample sizes above the second (Vehtari et al. 2021), no divergences. A quick run has fewer draws
-and wider gates."""
+BOOTSTRAPPED, QUICK_BOOTSTRAPPED = 300, 100
+"""Resamples of the bootstrap whose intervals stand beside the Wald and the credible ones."""
 
-TAIL = (0.05, 0.95)
-"""Quantiles whose effective sample size is the tail ESS."""
+MOST_BOOTSTRAPPED = 300_000
+"""Resamples times observations; of more data there are no bootstrap intervals."""
+
+BINS = 40
+"""Of the histogram of the log-likelihood over draws."""
+
+TRACED = 200
+"""Points kept of an ELBO trace."""
+
+PRIOR_DRAWS, PRIOR_NUMBERS = 20_000, 5_000_000
+"""By which the prior's marginals are known, and numbers in them at the most."""
 
 SCORED_AT_ONCE = 2_000_000
 """Draws times observations scored in one piece, to bound the memory."""
@@ -134,9 +142,10 @@ class Judge:
         *,
         quick: bool = False,
     ) -> None:
-        self.scenario, self.prepared, self.results = scenario, prepared, results
+        self.scenario, self.prepared = scenario, prepared
+        self.results = [(task, _finite(result)) for task, result in results]
         self.model = models.load(scenario.model)
-        self.r_hat, self.ess = (QUICK_R_HAT, QUICK_ESS) if quick else (R_HAT, ESS)
+        self.quick = quick
         self.reference = self._reference()
         self.posteriors: dict[str, Parameters] = {}
         """Aligned draws by implementation, once `judge` has run."""
@@ -159,15 +168,27 @@ class Judge:
             return fits["em"].parameters
         return self.prepared.start
 
+    @cached_property
+    def _plugged_in(self) -> Floats | None:
+        """The log density of every held-out unit under em's estimate, as configured."""
+        fit = self._point_fits(Mode.AS_CONFIGURED).get("em")
+        if fit is None or self.prepared.heldout is None or fit.status is Status.DEGENERATE:
+            return None
+        return predictive.pointwise(self.model, fit.parameters, self.prepared.heldout)
+
     def judge(self) -> dict[str, Any]:
         """Return the scenario's entry of ``results.json``."""
         scenario, prepared = self.scenario, self.prepared
         outcomes = [self._outcome(task, result) for task, result in self.results]
         self._compare_spreads(outcomes)
+        for outcome in outcomes:
+            _pass_or_fail(outcome)
         best = self._best()
         for (task, result), outcome in zip(self.results, outcomes):
             judged = self._verdict(task, result, outcome, best)
-            expected = scenario.expected.get((task.implementation, task.problem.mode))
+            expected = scenario.expected.get(
+                (task.implementation, task.problem.mode)
+            ) or _known_failing(task.implementation, judged, outcome)
             outcome["verdict"] = judged.verdict
             outcome["reason"] = judged.reason
             outcome["expected"] = expected
@@ -194,6 +215,8 @@ class Judge:
                     "best_log_likelihood": best,
                     "published": [self._published(p) for p in prepared.published],
                     "data": self._shown_data(),
+                    "prior": self._prior(),
+                    "predictive_check": self._predictive_check(),
                     "outcomes": outcomes,
                 }
             )
@@ -228,6 +251,8 @@ class Judge:
             "log_likelihood": None,
             "recovery": None,
             "agreement": None,
+            "bootstrap": None,
+            "elbo": None,
             "diagnostics": {},
         }
         if isinstance(result, Failure):
@@ -283,15 +308,40 @@ class Judge:
                 "recovery": self._recovery(estimate, known.lower, known.upper),
             }
             outcome["diagnostics"]["no_interval"] = dict(known.no_interval)
+            if any(
+                implementations()[t.implementation].KIND == "posterior" for t, _ in self.results
+            ):
+                outcome["bootstrap"] = self._bootstrap(task, estimate)
         if task.problem.mode is Mode.MATCHED:
             outcome["agreement"] = self._agreement(task.implementation, fit)
             if task.implementation == "em" and fit.path is not None:
                 outcome["path"] = fit.path.relabelled(order).to_dict()
 
+    def _bootstrap(self, task: Task, estimate: Parameters) -> dict[str, Any] | None:
+        """Return percentile intervals of the parametric bootstrap; None if it would take long."""
+        data = self.prepared.data
+        n = QUICK_BOOTSTRAPPED if self.quick else BOOTSTRAPPED
+        if n * self.model.size(data) > MOST_BOOTSTRAPPED:
+            return None
+        rng = np.random.default_rng(task.problem.seed)
+        try:
+            known, _ = uncertainty.bootstrap(self.model, estimate, data, n=n, rng=rng)
+        except (ValueError, ArithmeticError):
+            return None
+        return {
+            "kind": known.kind,
+            "resamples": n,
+            "probability": known.probability,
+            "sd": known.sd.to_dict(),
+            "lower": known.lower.to_dict(),
+            "upper": known.upper.to_dict(),
+        }
+
     def _describe_posterior(self, outcome: dict[str, Any], task: Task, fit: PosteriorFit) -> None:
         data, heldout = self.prepared.data, self.prepared.heldout
-        order = matching(self.model, fit.draws, self.reference)
-        draws = fit.draws.relabelled(order)
+        train_draws = log_likelihoods(self.model, fit.draws, data)
+        relabelled = relabel(self.model, fit.draws, data, self.reference, train_draws)
+        draws = fit.draws.relabelled(relabelled.order)
         self.posteriors[task.implementation] = draws
 
         def over_draws(summary: Callable[[Floats], Floats]) -> Parameters:
@@ -302,24 +352,34 @@ class Judge:
         sd = over_draws(lambda a: a.std(axis=(0, 1), ddof=1))
         lower = over_draws(lambda a: np.quantile(a, tail, axis=(0, 1)))
         upper = over_draws(lambda a: np.quantile(a, 1 - tail, axis=(0, 1)))
-        train_draws = log_likelihoods(self.model, draws, data)
+        counts, edges = np.histogram(train_draws[np.isfinite(train_draws)], BINS)
         scores: dict[str, Any] = {
             "train": float(self.model.log_likelihood(mean, data)),
             "heldout": None,
             "trace": None,
             "train_mean": float(train_draws.mean()),
             "train_sd": float(train_draws.std(ddof=1)),
+            "train_histogram": {"edges": edges, "counts": counts},
             "heldout_predictive": None,
+            "leave_one_out": None,
         }
+        found, checks = diagnostics.diagnose(draws, fit, train_draws, relabelled, quick=self.quick)
         if heldout is not None:
             from scipy.special import logsumexp
 
             per_draw = log_likelihoods(self.model, draws, heldout)
             scores["heldout"] = float(self.model.log_likelihood(mean, heldout))
             scores["heldout_predictive"] = float(logsumexp(per_draw) - np.log(per_draw.size))
-        diagnostics = diagnose(draws, fit)
-        moved = (order != np.arange(order.shape[-1])).any(axis=-1)
-        diagnostics["relabelled_draws"] = int(moved.sum())
+            averaged = predictive.averaged(self.model, draws, heldout)
+            plugged_in = predictive.pointwise(self.model, mean, heldout)
+            scores["heldout_pointwise"] = {
+                "averaged": asdict(predictive.score(averaged, self._plugged_in)),
+                "plugged_in": asdict(predictive.score(plugged_in, self._plugged_in)),
+            }
+        if "ess_bulk" in found:
+            scores["leave_one_out"] = predictive.leave_one_out(
+                self.model, draws, data, found["ess_bulk"]
+            )
         outcome |= {
             "status": Status.CONVERGED,
             "message": "",
@@ -333,27 +393,35 @@ class Judge:
             },
             "log_likelihood": scores,
             "recovery": self._recovery(mean, lower, upper),
-            "diagnostics": diagnostics,
+            "diagnostics": found | dict(fit.details) | {"checks": [c.to_dict() for c in checks]},
         }
-        diagnostics |= fit.details
-        failed = self._failed_gates(diagnostics)
-        if failed:
-            outcome["status"] = Status.NOT_CONVERGED
-        outcome["message"] = "; ".join(failed) or _summary(diagnostics)
+        if fit.elbo is not None:
+            outcome["elbo"] = _smoothed(fit.elbo)
 
-    def _failed_gates(self, diagnostics: dict[str, Any]) -> list[str]:
-        failed = []
-        if (r_hat := diagnostics.get("r_hat")) is not None and not r_hat < self.r_hat:
-            failed.append(f"R-hat {r_hat:.3f} is not below {self.r_hat:g}")
-        for kind in ("bulk", "tail"):
-            ess = diagnostics.get(f"ess_{kind}")
-            if ess is not None and not ess > self.ess:
-                failed += [f"{kind} ESS {ess:.0f} is not above {self.ess:.0f}"]
-        if diagnostics.get("divergences", 0) > DIVERGENCES:
-            failed += [f"{diagnostics['divergences']} divergences"]
-        if diagnostics.get("settled") is False:
-            failed.append("the ELBO was still rising when the fit stopped")
-        return failed
+    def _prior(self) -> dict[str, Any] | None:
+        """Return 101 quantiles of each parameter's prior, if there is a posterior."""
+        if not self.posteriors:
+            return None
+        prepared, rng = self.prepared, np.random.default_rng(0)
+        numbers = sum(array.size for array in self.reference.arrays().values())
+        n = min(PRIOR_DRAWS, max(1, PRIOR_NUMBERS // numbers))
+        drawn = prior.draws(self.model.NAME, prepared.dims, prepared.data, n, rng)
+        at = np.linspace(0, 1, 101)
+        return {
+            name: np.moveaxis(np.quantile(a, at, axis=0), 0, -1)
+            for name, a in drawn.arrays().items()
+        }
+
+    def _predictive_check(self) -> list[dict[str, Any]] | None:
+        if not self.posteriors:
+            return None
+        return predictive.check(
+            self.model,
+            dict(self.prepared.dims),
+            self.prepared.data,
+            self.posteriors,
+            np.random.default_rng(0),
+        )
 
     def _recovery(
         self, estimate: Parameters, lower: Parameters | None, upper: Parameters | None
@@ -372,7 +440,13 @@ class Judge:
         if lower is not None and upper is not None:
             low = np.concatenate([a.ravel() for a in lower.arrays().values()])
             high = np.concatenate([a.ravel() for a in upper.arrays().values()])
-            recovery["covered"] = int(((low <= true) & (true <= high)).sum())
+            held = (low <= true) & (true <= high)
+            recovery["covered"] = int(held.sum())
+            recovery["by_parameter"] = {
+                name: bool(yes)
+                for (name, _, _), yes, end in zip(entries(truth), held, low)
+                if not np.isnan(end)
+            }
             recovery["of"] = int((~np.isnan(low)).sum())  # there may be no interval
         return recovery
 
@@ -399,21 +473,23 @@ class Judge:
 
     def _compare_spreads(self, outcomes: list[dict[str, Any]]) -> None:
         """Give a variational posterior the ratios of its standard deviations to NUTS's."""
-        posteriors = [o for o in outcomes if o["kind"] == "posterior"]
-        sds = {o["implementation"]: o["sd"] for o in posteriors if o["sd"] is not None}
-        nuts = sds.get("pymc-nuts")
+        posteriors = [o for o in outcomes if o["kind"] == "posterior" and o["sd"] is not None]
+        nuts = next((o for o in posteriors if o["implementation"] == "pymc-nuts"), None)
         for outcome in posteriors:
-            if nuts is None or outcome["implementation"] == "pymc-nuts" or not outcome["sd"]:
+            own = outcome["diagnostics"]
+            if nuts is None or "r_hat" in own:
                 continue
-            mine = np.concatenate([np.ravel(a) for a in outcome["sd"].values()])
-            theirs = np.concatenate([np.ravel(a) for a in nuts.values()])
-            ratios = mine[theirs > 0] / theirs[theirs > 0]
-            if ratios.size:
-                outcome["diagnostics"]["sd_ratio_to_nuts"] = {
-                    "min": float(ratios.min()),
-                    "median": float(np.median(ratios)),
-                    "max": float(ratios.max()),
+            ratios, check = diagnostics.spread_ratios(outcome["sd"], nuts["sd"])
+            if check is not None:
+                values = list(ratios.values())
+                own["sd_ratio_to_nuts"] = {
+                    "min": min(values),
+                    "median": float(np.median(values)),
+                    "max": max(values),
+                    "by_parameter": ratios,
                 }
+                if all(c["passed"] for c in nuts["diagnostics"]["checks"]):
+                    own["checks"].append(check.to_dict())
 
     def _verdict(
         self, task: Task, result: Result, outcome: dict[str, Any], best: float | None
@@ -510,58 +586,55 @@ class Judge:
         return data[:: max(1, math.ceil(len(data) / SHOWN))].tolist()
 
 
-def diagnose(draws: Parameters, fit: PosteriorFit) -> dict[str, Any]:
-    """Return the diagnostics of a posterior, the worst over its parameters.
-
-    Parameters
-    ----------
-    draws : Parameters
-        Aligned, with axes (chain, draw).
-    fit : PosteriorFit
-        For what its sampler recorded.
-
-    Returns
-    -------
-    dict
-        ``r_hat``, ``ess_bulk``, ``ess_tail``, ``divergences``, ``e_bfmi`` where there are chains
-        to judge by. Draws from a variational fit are independent: they have none of these.
-    """
-    found: dict[str, Any] = {}
-    shape = next(iter(draws.arrays().values())).shape[:2]
-    found["chains"], found["draws"] = shape
-    if "diverging" not in fit.sample_stats:
-        return found
-
-    import arviz_stats as azs
-
-    worst: dict[str, list[float]] = {"r_hat": [], "ess_bulk": [], "ess_tail": []}
-    for _, field, index in entries(draws.draw(0, 0)):
-        values: Floats = np.moveaxis(draws.arrays()[field], (0, 1), (-2, -1))[index]
-        if np.ptp(values) == 0:
-            continue  # a constant, such as the weight of a single component
-        worst["r_hat"].append(float(azs.rhat(values)))
-        worst["ess_bulk"].append(float(azs.ess(values, method="bulk")))
-        worst["ess_tail"].append(float(azs.ess(values, method="tail", prob=TAIL)))
-    found["r_hat"] = _worst(worst["r_hat"], max)
-    found["ess_bulk"] = _worst(worst["ess_bulk"], min)
-    found["ess_tail"] = _worst(worst["ess_tail"], min)
-    found["divergences"] = int(np.sum(fit.sample_stats["diverging"]))
-    if "energy" in fit.sample_stats:
-        energy = fit.sample_stats["energy"]
-        steps = (np.diff(energy, axis=1) ** 2).mean(axis=1)
-        found["e_bfmi"] = float((steps / energy.var(axis=1)).min())
-    return found
+def _finite(result: Result) -> Result:
+    """Return a failure in place of a posterior with draws that are no numbers."""
+    if isinstance(result, Failure) or isinstance(result.fit, PointFit):
+        return result
+    draws = result.fit.draws.arrays().values()
+    broken = np.logical_or.reduce(
+        [~np.isfinite(a).reshape(*a.shape[:2], -1).all(axis=-1) for a in draws]
+    )
+    if not broken.any():
+        return result
+    message = f"{broken.sum()} of {broken.size} draws are not finite: the chain broke down"
+    return Failure(Status.FAILED, message, seconds=result.seconds)
 
 
-def _worst(values: list[float], pick: Callable[[list[float]], float]) -> float:
-    """Return the worst value; one that is not a number is worse than any."""
-    return math.nan if any(map(math.isnan, values)) else pick(values)
+def _known_failing(implementation: str, judged: Judged, outcome: dict[str, Any]) -> str | None:
+    """Return why the checks that a posterior failed are ones that its method is known to fail."""
+    known = getattr(implementations()[implementation], "KNOWN_FAILINGS", {})
+    failed = [c["name"] for c in outcome["diagnostics"].get("checks", []) if not c["passed"]]
+    if judged.verdict is not Verdict.UNSETTLED or not set(failed) <= set(known):
+        return None
+    return "; ".join(dict.fromkeys(known[name] for name in failed))
 
 
-def _summary(diagnostics: dict[str, Any]) -> str:
-    if "r_hat" in diagnostics:
+def _pass_or_fail(outcome: dict[str, Any]) -> None:
+    """Let a posterior's checks say how it ended."""
+    checks = outcome["diagnostics"].get("checks")
+    if checks is None:
+        return
+    failed = [diagnostics.failure(diagnostics.Check(**c)) for c in checks if not c["passed"]]
+    outcome["status"] = Status.NOT_CONVERGED if failed else Status.CONVERGED
+    outcome["message"] = "; ".join(failed) or _summary(outcome["diagnostics"])
+
+
+def _smoothed(elbo: Floats) -> dict[str, Any]:
+    """Return the means of equal stretches of an ELBO trace, with their standard errors."""
+    length = max(2, math.ceil(len(elbo) / TRACED))
+    whole = elbo[: len(elbo) // length * length].reshape(-1, length)
+    return {
+        "step": (np.arange(len(whole)) + 0.5) * length,
+        "mean": whole.mean(axis=1),
+        "error": whole.std(axis=1, ddof=1) / math.sqrt(length),
+    }
+
+
+def _summary(found: dict[str, Any]) -> str:
+    if "r_hat" in found:
         return (
-            f"R-hat {diagnostics['r_hat']:.3f}, ESS {diagnostics['ess_bulk']:.0f} bulk "
-            f"{diagnostics['ess_tail']:.0f} tail, {diagnostics['divergences']} divergences"
+            f"R-hat {found['r_hat']:.3f}, ESS {found['ess_bulk']:.0f} bulk "
+            f"{found['ess_tail']:.0f} tail, {found['divergences']} divergences"
         )
-    return f"{diagnostics['chains'] * diagnostics['draws']} draws from the approximation"
+    drawn = f"{found['chains'] * found['draws']} draws from the approximation"
+    return drawn + (f", Pareto k-hat {found['k_hat']:.2f}" if "k_hat" in found else "")

@@ -71,7 +71,8 @@ class PosteriorFit:
     draws : Parameters
         Fields with leading axes (chain, draw).
     sample_stats : mapping of str to ndarray, shape (chain, draw)
-        What the sampler recorded per draw (``diverging``, ``energy``, ...); empty for ADVI.
+        What the sampler recorded per draw (``diverging``, ``energy``, ...); of a variational fit
+        ``log_weight``, the log of posterior over approximation, up to a constant.
     elbo : ndarray or None
         The evidence lower bound after each step of a variational fit, in nats.
     details : mapping

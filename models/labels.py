@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from models import Model
-from models.records import Integers, Parameters
+from models.records import Floats, Integers, Parameters
 
 
 def matching(model: Model, parameters: Parameters, reference: Parameters) -> Integers:
@@ -32,6 +32,20 @@ def matching(model: Model, parameters: Parameters, reference: Parameters) -> Int
     theirs = model.features(reference, reference)  # (K, F)
     # cost[..., k, j]: of putting component j in the reference's place k
     cost = ((theirs[:, None, :] - ours[..., None, :, :]) ** 2).sum(axis=-1)
+    return assignments(cost)
+
+
+def assignments(cost: Floats) -> Integers:
+    """Return for each matrix which column to choose in each row, for the least sum.
+
+    Parameters
+    ----------
+    cost : ndarray, shape (..., K, K)
+
+    Returns
+    -------
+    ndarray of int, shape (..., K)
+    """
     order = np.empty(cost.shape[:-1], dtype=np.int64)
     for index in np.ndindex(*cost.shape[:-2]):
         order[index] = linear_sum_assignment(cost[index])[1]

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import models
 from reports import numbers, reading, tables, verdicts
-from reports.figures import Drawn
+from reports.figures import STUDIES, Drawn, small_samples
 from reports.figures.style import slug
 from reports.reading import Entry
 from reports.tables import Table
 
 TITLE = "Lockstep"
 SUBTITLE = (
-    "Latent-variable models fitted side by side: EM written by hand, scikit-learn, hmmlearn, "
-    "and PyMC by ADVI and NUTS. Every fit is scored by one hand-written log-likelihood, after "
-    "its components have been brought into one order."
+    "Latent-variable models fitted side by side: EM written by hand, scikit-learn, hmmlearn, and "
+    "PyMC by ADVI, mean-field and full-rank, and NUTS. Every fit is scored by one hand-written "
+    "log-likelihood, after its components have been brought into one order."
 )
 SUMMARY = (
     "Matched: Δ is the largest difference from em in any parameter at any iteration. As "
@@ -67,6 +67,7 @@ class Chapter:
         What stands below the lesson: the published figures' tally, declared disagreements.
     sections : tuple of Section
     scenario : Entry
+        Empty for a study, which has no verdicts.
     """
 
     name: str
@@ -104,11 +105,32 @@ def chapters(content: Entry, drawn: Mapping[str, Mapping[str, Drawn]]) -> list[C
                 facts=facts(scenario),
                 picture=figures.get("data"),
                 notes=_notes(scenario),
-                sections=tuple(_sections(content, scenario, figures, anchor)),
+                sections=tuple(_sections(scenario, figures, anchor)),
                 scenario=scenario,
             )
         )
+    found += _studies(drawn.get(STUDIES, {}))
     return found
+
+
+def _studies(figures: Mapping[str, Drawn]) -> list[Chapter]:
+    """Return the study of small samples, if its figure was drawn."""
+    figure = figures.get(small_samples.NAME)
+    if figure is None:
+        return []
+    return [
+        Chapter(
+            name=small_samples.NAME,
+            title=small_samples.TITLE,
+            anchor=f"study-{small_samples.NAME}",
+            lesson=small_samples.LESSON,
+            facts=small_samples.FACTS,
+            picture=figure,
+            notes=(),
+            sections=(),
+            scenario={},
+        )
+    ]
 
 
 def facts(scenario: Entry) -> str:
@@ -143,9 +165,7 @@ def _notes(scenario: Entry) -> tuple[str, ...]:
     return tuple(n for n in (f"{published}." if published else "", *declared) if n)
 
 
-def _sections(
-    content: Entry, scenario: Entry, figures: Mapping[str, Drawn], anchor: str
-) -> list[Section]:
+def _sections(scenario: Entry, figures: Mapping[str, Drawn], anchor: str) -> list[Section]:
     posterior = any(
         reading.is_posterior(o) and reading.has_fit(o) for o in reading.outcomes(scenario)
     )
@@ -189,9 +209,23 @@ def _sections(
             (
                 figures.get("posterior"),
                 no_draws,
-                tables.diagnostics_table(content, scenario),
+                tables.diagnostics_table(scenario),
+                figures.get("ranks"),
                 tables.priors_table(scenario),
+                figures.get("predictive"),
             ),
+            False,
+        ),
+        (
+            "Variational fits",
+            "variational",
+            (figures.get("elbo"), tables.spread_table(scenario)),
+            False,
+        ),
+        (
+            "MLE and Bayes on one scale",
+            "scale",
+            (figures.get("scale"), tables.scale_table(scenario)),
             False,
         ),
         ("Published figures", "published", (tables.published_table(scenario),), False),

@@ -62,6 +62,7 @@ def fingerprint(plan: Plan) -> str:
         digest.update(repr(named).encode())
     packages = [Path(package.__path__[0]) for package in (models, comparisons, reports)]
     digest.update(hash_sources(*packages).encode())
+    digest.update(b"".join(f.read_bytes() for f in sorted(packages[1].glob("*.csv"))))
     for template in sorted((Path(reports.__path__[0]) / "templates").iterdir()):
         digest.update(template.read_bytes())
     digest.update(repr([metadata.version(name) for name in RENDERERS]).encode())

@@ -52,6 +52,8 @@ def _summary(content: Entry, chapters: Sequence[Chapter]) -> str:
     who = reading.implementations(content)
     lines = [_line(["Scenario", *who]), _line(["---"] * (len(who) + 1), escape=False)]
     for chapter in chapters:
+        if not chapter.scenario:
+            continue
         cells = []
         for implementation in who:
             said = [

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from comparisons.diagnostics import SD_RATIO
 from comparisons.judging import LOCKSTEP
 from reports import numbers, reading, verdicts
 from reports.numbers import DASH
@@ -411,7 +412,10 @@ def recovery_table(scenario: Entry) -> Table | None:
             group += f" · truth {numbers.given(truth[parameter])}"
         elif parameter in quoted:
             group += f" · published {quoted[parameter]}"
-        rows += [_recovery_row(o, em, parameter, truth.get(parameter), group) for o in fits]
+        for o in fits:
+            rows.append(_recovery_row(o, em, parameter, truth.get(parameter), group))
+            if o.get("bootstrap"):
+                rows.append(_bootstrap_row(o, parameter, truth.get(parameter), group))
     made = table(
         "recovery",
         "Parameters as configured: estimate, uncertainty, distance from truth and from em",
@@ -427,6 +431,7 @@ def recovery_table(scenario: Entry) -> Table | None:
         rows,
         [
             _interval_note(fits),
+            _bootstrap_note(fits),
             "A posterior's estimate is its mean; its digits stop where its Monte Carlo error "
             "begins (sd / sqrt(ESS), ESS being that of the worst parameter)."
             if any(map(reading.is_posterior, fits))
@@ -468,6 +473,34 @@ def _recovery_row(
     )
 
 
+def _bootstrap_row(o: Entry, parameter: str, truth: float | None, group: str) -> Row:
+    """Return the bootstrap's interval, which stands below the Wald interval."""
+    known = o.get("bootstrap") or {}
+    sd, lower, upper = (
+        reading.flat(known.get(key)).get(parameter) for key in ("sd", "lower", "upper")
+    )
+    between, covered = DASH, Cell(DASH)
+    if lower is not None and upper is not None:
+        # The error of a 2.5% quantile of n refits is about 2.7 sd / sqrt(n).
+        n = reading.number(known.get("resamples")) or 1
+        decimals = numbers.supported_decimals(2.7 * (sd or 0) / math.sqrt(n), 8)
+        between = f"{numbers.fixed(lower, decimals)} … {numbers.fixed(upper, decimals)}"
+        if truth is not None:
+            held = lower <= truth <= upper
+            covered = Cell("✓ yes" if held else "✗ no", "good" if held else "bad")
+    return row(
+        f"{name(o)}, bootstrap",
+        DASH,
+        numbers.three(sd),
+        between,
+        covered,
+        DASH,
+        DASH,
+        implementation=name(o),
+        group=group,
+    )
+
+
 def interval_title(fits: Sequence[Entry]) -> str:
     """Return the intervals' heading, with their probability if all have the same."""
     given = {reading.number((o.get("interval") or {}).get("probability")) for o in fits} - {None}
@@ -484,6 +517,16 @@ def _interval_note(fits: Sequence[Entry]) -> str:
             missing.setdefault(f"{name(o)}: {reason}", []).append(parameter)
     without = [f"{', '.join(parameters)} ({why})" for why, parameters in missing.items()]
     return f"Intervals: {kinds}." + (f" None for {'; '.join(without)}." if without else "")
+
+
+def _bootstrap_note(fits: Sequence[Entry]) -> str:
+    found = [o["bootstrap"] for o in fits if o.get("bootstrap")]
+    if not found:
+        return ""
+    return (
+        f"The bootstrap refits {found[0].get('resamples')} data sets drawn from em's estimate "
+        f"({found[0].get('kind')} intervals)."
+    )
 
 
 def _published_values(scenario: Entry) -> dict[str, str]:
@@ -545,73 +588,220 @@ def log_likelihood_table(scenario: Entry) -> Table | None:
     return without_empty_columns(made)
 
 
-def diagnostics_table(content: Entry, scenario: Entry) -> Table | None:
-    """Return each diagnostic of the posteriors beside its gate."""
+def scale_table(scenario: Entry) -> Table | None:
+    """Return plug-in fits and averages over draws as predictions of the same unseen units."""
+    rows = []
+    em = reading.find(scenario, "em", AS_CONFIGURED)
+    heldout = reading.number(scores(em).get("heldout")) if em is not None else None
+    unit = "symbol given those before it" if reading.is_hmm(scenario) else "observation"
+    n = scenario.get("n_heldout") or 0
+    if heldout is not None and n:
+        rows.append(
+            row(
+                "em",
+                "plug-in: at the maximum",
+                f"{n:,} held out",
+                numbers.nats(heldout, 3),
+                numbers.fixed(heldout / n, 4),
+                DASH,
+                "",
+                implementation="em",
+            )
+        )
+    for o in reading.outcomes(scenario, AS_CONFIGURED):
+        digits = Precision(o)
+        given = scores(o).get("heldout_pointwise") or {}
+        for key, what in (
+            ("plugged_in", "plug-in: at the posterior mean"),
+            ("averaged", "density averaged over draws"),
+        ):
+            score = given.get(key) or {}
+            total, units = reading.number(score.get("total")), score.get("units")
+            if total is None or not units:
+                continue
+            rows.append(
+                row(
+                    name(o),
+                    what,
+                    f"{units:,} held out",
+                    digits.nats(total, 3),
+                    numbers.fixed(total / units, 4),
+                    _above(score),
+                    "",
+                    implementation=name(o),
+                )
+            )
+        loo = scores(o).get("leave_one_out") or {}
+        elpd, units = reading.number(loo.get("elpd")), loo.get("units")
+        if elpd is not None and units:
+            rows.append(
+                row(
+                    name(o),
+                    "leave-one-out, averaged over draws (PSIS)",
+                    f"{units:,} left out in turn",
+                    f"{numbers.fixed(elpd, 1)} ± {numbers.three(reading.number(loo.get('se')))}",
+                    numbers.fixed(elpd / units, 4),
+                    DASH,
+                    _reliability(loo),
+                    implementation=name(o),
+                )
+            )
+    if not any(reading.is_posterior(o) for o in reading.outcomes(scenario)) or not rows:
+        return None
+    made = table(
+        "scale",
+        "Log predictive densities in nats: what each says of data it has not seen",
+        ["Fit", "Prediction", "On", "#Log score", "#Per unit", "#Above em's", "Note"],
+        rows,
+        [
+            f"A unit is one {unit}. Differences from em's plug-in score are taken unit by unit; "
+            "± is their standard error over the units. Averaging allows for what is not known of "
+            "the parameters; with much data it makes no difference, with little it is the better "
+            "bet. Here what is held out does not teach; in the table of log-likelihoods the joint "
+            "density of all of it is averaged, where the first units teach about the rest.",
+            "Leave-one-out needs no held-out data: each observation is predicted from all others."
+            if any(scores(o).get("leave_one_out") for o in reading.outcomes(scenario))
+            else "",
+        ],
+    )
+    return without_empty_columns(made)
+
+
+def _above(score: Entry) -> str:
+    above, error = (reading.number(score.get(key)) for key in ("above", "above_error"))
+    if above is None:
+        return DASH
+    decimals = 2 if error is None else max(2, min(4, 1 - math.floor(math.log10(error or 1))))
+    text = f"{above:+.{decimals}f}"
+    return text if error is None else f"{text} ± {numbers.three(error)}"
+
+
+def _reliability(loo: Entry) -> str:
+    bad, largest = loo.get("k_bad"), reading.number(loo.get("k_max"))
+    text = f"effective parameters {numbers.fixed(reading.number(loo.get('p')), 1)}; largest k-hat "
+    text += numbers.fixed(largest, 2)
+    return f"{text}: {bad} unreliable" if bad else f"{text}, all reliable"
+
+
+def diagnostics_table(scenario: Entry) -> Table | None:
+    """Return each check on the posteriors: its value, its threshold, passed or failed."""
     rows = [
-        row(what, text, gate, result, implementation=name(o), group=name(o))
+        row(what, text, gate, result, note, implementation=name(o), group=name(o))
         for o in reading.outcomes(scenario)
         if reading.is_posterior(o) and reading.has_fit(o)
-        for what, text, gate, result in _diagnostics(content, o)
+        for what, text, gate, result, note in _diagnostics(o)
     ]
     if not rows:
         return None
-    return table(
+    made = table(
         "diagnostics",
         "Diagnostics of the posteriors, each the worst over all parameters",
-        ["Diagnostic", "#Value", "#Gate", "Result"],
+        ["Diagnostic", "#Value", "#Threshold", "Result", "Where"],
         rows,
         [
             "R-hat is rank-normalised and split; R-hat and ESS are computed after relabelling "
-            "every draw. A variational fit has independent draws and so neither; its spread is "
-            "compared with that of NUTS instead, and is often too small."
+            "every draw, that of the log-likelihood needs no labels. Label switching counts draws "
+            "whose labels stand in another order than in most of their chain. A variational fit "
+            "has independent draws and no chains: Pareto k-hat says how heavy the tail of "
+            "posterior over approximation is, and its smallest sd is held against that of NUTS.",
         ],
         "Posterior",
     )
+    return without_empty_columns(made)
 
 
-def _diagnostics(content: Entry, outcome: Entry) -> Iterator[tuple[str, str, str, Cell]]:
-    """Yield what was measured, its value, its gate and the result."""
+def _diagnostics(outcome: Entry) -> Iterator[tuple[str, str, str, Cell, str]]:
+    """Yield what was measured, its value, its gate, the result, and which parameter it is."""
     d = outcome.get("diagnostics") or {}
-    r_hat, ess, divergences = verdicts.gates(content)
-    free = DASH, Cell("no gate")
-
-    def gated(gate: str, passed: bool) -> tuple[str, Cell]:
-        return gate, Cell("✓ passes", "good") if passed else Cell("✗ fails", "bad")
-
+    free = DASH, Cell("no threshold"), ""
     yield "draws", f"{d.get('chains') or DASH} × {d.get('draws') or DASH}", *free
-    if "r_hat" in d:
-        value = reading.number(d["r_hat"])
-        result = gated(f"< {r_hat:g}", value is not None and value < r_hat)
-        yield "R-hat, largest", numbers.fixed(value, 4), *result
-    for kind in ("bulk", "tail"):
-        if f"ess_{kind}" in d:
-            value = reading.number(d[f"ess_{kind}"])
-            result = gated(f"> {ess:g}", value is not None and value > ess)
-            yield f"{kind} ESS, smallest", numbers.fixed(value, 0), *result
-    if "divergences" in d:
-        value = reading.number(d["divergences"])
-        result = gated(f"at most {divergences}", value is not None and value <= divergences)
-        yield "divergences", numbers.fixed(value, 0), *result
-    if "e_bfmi" in d:
-        yield "E-BFMI, smallest", numbers.fixed(reading.number(d["e_bfmi"]), 2), *free
+    for check in verdicts.checks(outcome):
+        passed = bool(check.get("passed"))
+        result = Cell("✓ passed", "good") if passed else Cell("✗ failed", "bad")
+        yield (
+            str(check.get("name")),
+            verdicts.said(check),
+            verdicts.gate(check),
+            result,
+            str(check.get("note") or ""),
+        )
     if (elbo := reading.number(d.get("elbo"))) is not None:
         error = reading.number(d.get("elbo_standard_error"))
         text = numbers.fixed(elbo, numbers.supported_decimals(error, 4))
         yield "ELBO (nats)", f"{text} ± {numbers.three(error)}" if error else text, *free
-    settled = d.get("elbo_settled", d.get("settled"))
-    if isinstance(settled, bool):
-        yield "ELBO settled", "yes" if settled else "no", *gated("yes", settled)
     if d.get("relabelled_draws") is not None:
         yield "draws relabelled", f"{d['relabelled_draws']}", *free
-    if ratio := d.get("sd_ratio_to_nuts"):
-        three = (numbers.three(reading.number(ratio.get(k))) for k in ("min", "median", "max"))
-        yield "sd / NUTS's sd: min, median, max", ", ".join(three), *free
+
+
+def spread_table(scenario: Entry) -> Table | None:
+    """Return each parameter of the variational fits in units of NUTS's posterior."""
+    nuts = reading.find(scenario, "pymc-nuts", AS_CONFIGURED)
+    fits = [
+        o
+        for o in reading.outcomes(scenario, AS_CONFIGURED)
+        if (o.get("diagnostics") or {}).get("sd_ratio_to_nuts") and reading.has_fit(o)
+    ]
+    if nuts is None or not reading.has_fit(nuts) or not fits:
+        return None
+    mean, sd = reading.flat(nuts["parameters"]), reading.flat(nuts.get("sd"))
+    rows = []
+    for parameter in mean:
+        if reading.is_repeated(parameter) or not sd.get(parameter):
+            continue
+        cells: list[str | Cell] = []
+        for o in fits:
+            value = reading.flat(o["parameters"]).get(parameter)
+            ratio = reading.number(
+                ((o["diagnostics"]["sd_ratio_to_nuts"]).get("by_parameter") or {}).get(parameter)
+            )
+            near, width = mean[parameter], sd[parameter]
+            apart = None if value is None or near is None else (value - near) / (width or 1)
+            narrow = ratio is not None and ratio < SD_RATIO
+            text = f"{numbers.fixed(ratio, 2)} {'✗ too narrow' if narrow else ''}".rstrip()
+            cells += [
+                Cell(text, "bad" if narrow else ""),
+                numbers.fixed(apart, 1),
+                _held(o, parameter),
+            ]
+        rows.append(row(parameter, reading.describe(scenario, parameter), *cells))
+    heads = [
+        f"{head}{name(o)}: {what}"
+        for o in fits
+        for head, what in (
+            ("#", "sd / NUTS's sd"),
+            ("#", "mean, in NUTS's sds"),
+            ("", "holds truth"),
+        )
+    ]
+    made = table(
+        "spread",
+        "Variational fits against NUTS, parameter by parameter",
+        ["Parameter", "Meaning", *heads],
+        rows,
+        [
+            f"A ratio below {SD_RATIO:g} is too narrow: a 95% interval of that width covers 88% of "
+            "a normal posterior. The mean-field family ignores correlations, and where "
+            "parameters are correlated its standard deviations are those given all the others: "
+            "too small, however long it is run."
+        ],
+    )
+    return without_empty_columns(made)
+
+
+def _held(outcome: Entry, parameter: str) -> str | Cell:
+    """Return whether the interval holds the truth; nothing where there is none."""
+    recovery = outcome.get("recovery") or {}
+    covered = (recovery.get("by_parameter") or {}).get(parameter)
+    if covered is None:
+        return DASH
+    return Cell("✓ yes", "good") if covered else Cell("✗ no", "bad")
 
 
 SHOWN_ELSEWHERE = {
-    "r_hat", "ess_bulk", "ess_tail", "divergences", "e_bfmi", "settled", "elbo_settled", "elbo",
-    "elbo_standard_error", "relabelled_draws", "sd_ratio_to_nuts", "chains", "draws", "starts",
-    "hits", "traceback",
+    "r_hat", "r_hat_log_likelihood", "r_hat_as_sampled", "ess_bulk", "ess_tail", "divergences",
+    "e_bfmi", "settled", "elbo", "elbo_standard_error", "relabelled_draws",
+    "chains_differ_in_labels", "k_hat", "k_hat_threshold", "checks", "sd_ratio_to_nuts", "chains",
+    "draws", "starts", "hits", "traceback",
 }  # fmt: skip
 
 
@@ -670,8 +860,9 @@ def priors_table(scenario: Entry) -> Table | None:
         return None
     caption = "Priors, and the rule that identifies the labels"
     note = (
-        "Whatever the prior says, the labels of every single draw are matched to truth or "
-        "reference (Hungarian assignment) before anything is averaged."
+        "Whatever the prior says, every single draw is relabelled before anything is averaged, by "
+        "the probabilities of its labels for each observation (Stephens's algorithm); which label "
+        "is whose is then settled once for all draws, by truth or reference."
     )
     return table("priors", caption, ["Of", "Statement"], rows, [note], "Posterior")
 

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from comparisons.judging import (
-    DIVERGENCES,
-    ESS,
-    LOCKSTEP,
-    NEAR_OPTIMUM,
-    QUICK_ESS,
-    QUICK_R_HAT,
-    R_HAT,
-)
-from reports.numbers import count, fixed, scientific, three
+from comparisons.judging import LOCKSTEP, NEAR_OPTIMUM
+from reports.numbers import count, fixed, given, scientific, three
 from reports.reading import MATCHED, MODES, Entry, is_posterior, number, outcomes
 
 GLYPHS = {"agrees": "✓", "differs": "≠", "unsettled": "~", "failed": "✗", "not_run": "–"}
@@ -130,20 +122,49 @@ def figure(scenario: Entry, outcome: Entry) -> str:
         largest = number(agreement.get("max_abs_difference"))
         return f"Δ {scientific(largest)}" if largest is not None else "reference"
     if is_posterior(outcome) and outcome.get("verdict") == "unsettled":
-        return _worst_diagnostic(outcome.get("diagnostics") or {})
+        return _worst_diagnostic(outcome)
     return nats_short(gap(scenario, outcome))
 
 
-def _worst_diagnostic(diagnostics: Entry) -> str:
-    """Return the diagnostic that speaks most against a posterior."""
-    r_hat = number(diagnostics.get("r_hat"))
-    sizes = [number(diagnostics.get(f"ess_{kind}")) for kind in ("bulk", "tail")]
-    smallest = min((size for size in sizes if size is not None), default=None)
-    if r_hat is not None and r_hat >= R_HAT:
-        return f"R-hat {fixed(r_hat, 2)}"
-    if diagnostics.get("divergences"):
-        return f"{diagnostics['divergences']} divergences"
-    return f"ESS {fixed(smallest, 0)}" if smallest is not None else "ELBO"
+def checks(outcome: Entry) -> list[Entry]:
+    """Return the checks of a posterior's diagnostics."""
+    return list((outcome.get("diagnostics") or {}).get("checks") or [])
+
+
+def said(check: Entry) -> str:
+    """Return a check's value with the digits that it deserves."""
+    name, value = str(check.get("name")), check.get("value")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    size = number(value)
+    if name == "label switching":
+        return f"{fixed(None if size is None else 100 * size, 1)}% of draws"
+    decimals = {"bulk ESS": 0, "tail ESS": 0, "divergences": 0, "E-BFMI": 2, "sd against NUTS": 2}
+    return fixed(size, decimals.get(name, 2 if "k-hat" in name else 4))
+
+
+def gate(check: Entry) -> str:
+    """Return a check's threshold."""
+    threshold, name = check.get("threshold"), check.get("name")
+    if isinstance(threshold, bool):
+        return "yes" if threshold else "no"
+    if name == "label switching":
+        return f"at most {100 * (number(threshold) or 0):g}%"
+    rule = {"<=": "at most", ">=": "at least"}.get(str(check.get("rule")), str(check.get("rule")))
+    return (
+        f"{rule} {given(number(threshold)) if name != 'Pareto k-hat' else three(number(threshold))}"
+    )
+
+
+def _worst_diagnostic(outcome: Entry) -> str:
+    """Return the first check that a posterior failed: they come with the gravest first."""
+    for check in checks(outcome):
+        if check.get("passed") is False:
+            name, value = str(check.get("name")), said(check)
+            if check.get("name") == "R-hat":
+                value = fixed(number(check.get("value")), 2)
+            return "ELBO" if name == "ELBO settled" else f"{name} {value}"
+    return ""
 
 
 def brief(scenario: Entry, outcome: Entry) -> str:
@@ -155,12 +176,6 @@ def brief(scenario: Entry, outcome: Entry) -> str:
 def mode(outcome: Entry) -> str:
     """Return the mode in words."""
     return MODES.get(str(outcome.get("mode")), str(outcome.get("mode")))
-
-
-def gates(content: Entry) -> tuple[float, float, int]:
-    """Return the thresholds of R-hat, effective sample size and divergences."""
-    quick = bool((content.get("environment") or {}).get("quick"))
-    return (QUICK_R_HAT, QUICK_ESS, DIVERGENCES) if quick else (R_HAT, ESS, DIVERGENCES)
 
 
 @dataclass(frozen=True)
@@ -202,7 +217,7 @@ def overall(content: Entry) -> Overall:
         f"{count(len(run), 'fit')} in {count(len(scenarios), 'scenario')}: {tally['good']} agree"
     )
     if tally["declared"]:
-        detail += f", {tally['declared']} disagree as their scenario declares"
+        detail += f", {tally['declared']} disagree as declared"
     missing = sum(o.get("status") == "not_installed" for o in every)
     if missing:
         detail += f", {missing} not installed"

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
-from comparisons.implementations import _pymc, pymc_advi, pymc_nuts
+from comparisons.implementations import _advi, _pymc, pymc_advi, pymc_fullrank, pymc_nuts
 from comparisons.problem import Mode, Problem
 from conftest import make_case
 from models import bayesian, load
@@ -22,7 +22,7 @@ def small_graphs(monkeypatch):
     """Compile HMM graphs of the length at hand, and none for other tests to find."""
     monkeypatch.setattr(bayesian, "MIN_LENGTH", 1)
     monkeypatch.setattr(_pymc, "_GRAPHS", {})
-    monkeypatch.setattr(pymc_advi, "_ASCENTS", {})
+    monkeypatch.setattr(_advi, "_ASCENTS", {})
 
 
 @pytest.fixture
@@ -164,13 +164,14 @@ def test_a_graph_serves_other_data_as_a_fresh_one_would(name, interpreted):
         assert kept.log_density(np.linspace(-1, 1, kept.n_dim))[0] != before
 
 
-@pytest.mark.parametrize("implementation", [pymc_nuts, pymc_advi])
+@pytest.mark.parametrize("implementation", [pymc_nuts, pymc_advi, pymc_fullrank])
 @pytest.mark.parametrize("name", ["gaussian_mixture_1d", "gaussian_mixture_2d", "categorical_hmm"])
 def test_draws_are_parameters_and_depend_on_the_seed_alone(
     name, implementation, interpreted, monkeypatch, capfd
 ):
     for constant in ("QUICK_DRAWS", "QUICK_TUNE", "QUICK_BLOCK", "RESTART_STEPS", "MAX_BLOCKS"):
-        monkeypatch.setattr(implementation, constant, 6, raising=False)
+        monkeypatch.setattr(pymc_nuts, constant, 6, raising=False)
+        monkeypatch.setattr(_advi, constant, 6, raising=False)
     first, other = draw_problem(name, seed=1, size=16), draw_problem(name, seed=2, size=16)
     fit = implementation.fit(first)
     implementation.fit(other)
@@ -212,7 +213,7 @@ def test_what_is_not_supported_says_why():
     matched = Problem(
         "gaussian_mixture_1d", case.data, case.dims, Mode.MATCHED, 0, case.parameters, 3
     )
-    for implementation in (pymc_nuts, pymc_advi):
+    for implementation in (pymc_nuts, pymc_advi, pymc_fullrank):
         assert (
             implementation.unsupported(problem("gaussian_mixture_1d", case.data, case.dims)) is None
         )

@@ -16,8 +16,9 @@ from scipy import stats
 from comparisons import judging, run
 from comparisons.alignment import matching
 from comparisons.cache import FitCache, Timed, key
+from comparisons.diagnostics import diagnose
 from comparisons.files import write_whole
-from comparisons.judging import Judge, Verdict, diagnose
+from comparisons.judging import Judge, Verdict
 from comparisons.problem import Mode, Problem
 from comparisons.run import Failure, Task
 from comparisons.scenarios import Prepared, Scenario, scenarios
@@ -207,7 +208,7 @@ def test_chains_that_differ_only_in_labels_are_one_posterior(separated):
     swapped[:2] = [1, 0]
     swapped[2:] = [0, 1]
     fit = replace(fit, draws=fit.draws.relabelled(swapped))
-    raw = diagnose(fit.draws, fit)
+    raw, _ = diagnose(fit.draws, fit)
     assert raw["r_hat"] > 1.5
     entry = judged(scenario, prepared, ("pymc-nuts", Mode.AS_CONFIGURED, fit))
     outcome = entry["outcomes"][0]

@@ -34,6 +34,7 @@ NAMES = {
     "scikit-learn": "point",
     "hmmlearn": "point",
     "pymc-advi": "posterior",
+    "pymc-fullrank": "posterior",
     "pymc-nuts": "posterior",
 }
 LIBRARY = {"categorical_hmm": ("hmmlearn", "scikit-learn")}
@@ -384,7 +385,11 @@ def test_rebuilding_needs_only_the_results(built, tmp_path):
     ]
     there = {f.name for f in (built / "figures").glob("gmm2d-notebook-*")}
     again = {f.name for f in (tmp_path / "figures").iterdir()}
-    assert there - again == {f"gmm2d-notebook-posterior.{kind}" for kind in ("svg", "png")}
+    assert there - again == {
+        f"gmm2d-notebook-{what}.{kind}"
+        for what in ("posterior", "ranks")
+        for kind in ("svg", "png")
+    }
     for name in again:
         assert (tmp_path / "figures" / name).read_bytes() == (built / "figures" / name).read_bytes()
     assert "rebuilt without" in (tmp_path / "report.md").read_text("utf-8")

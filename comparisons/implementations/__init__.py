@@ -29,6 +29,9 @@ class Implementation(Protocol):
         What `fit` returns: a PointFit or a PosteriorFit.
     SUMMARY : str
         What it is, in a line.
+
+    A module whose posteriors are known to fail a check may name it in ``KNOWN_FAILINGS``, a mapping
+    of the check's name to the reason: such a failure is shown, and does not count against it.
     """
 
     __file__: str | None
@@ -46,7 +49,7 @@ class Implementation(Protocol):
         ...
 
 
-ORDER = ("em", "scikit-learn", "hmmlearn", "pymc-advi", "pymc-nuts")
+ORDER = ("em", "scikit-learn", "hmmlearn", "pymc-advi", "pymc-fullrank", "pymc-nuts")
 """Rows of a table come in this order; others follow by name."""
 
 _guests: dict[str, Implementation] = {}

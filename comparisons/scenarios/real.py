@@ -204,6 +204,7 @@ SCENARIOS = (
             "optimum is reached",
             ("pymc-nuts", Mode.AS_CONFIGURED): EDGE,
             ("pymc-advi", Mode.AS_CONFIGURED): EDGE,
+            ("pymc-fullrank", Mode.AS_CONFIGURED): EDGE,
         },
     ),
 )

@@ -171,6 +171,8 @@ SCENARIOS = (
             "flat and has several modes, which is this scenario's lesson",
             ("pymc-advi", Mode.AS_CONFIGURED): "the data have no structure: one Gaussian cannot "
             "describe a flat posterior with several modes",
+            ("pymc-fullrank", Mode.AS_CONFIGURED): "the data have no structure: one Gaussian "
+            "cannot describe a flat posterior with several modes",
         },
     ),
 )

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from comparisons.scenarios import scenarios
 from reports import reading
-from reports.figures import chains, fits, mixtures, posteriors
+from reports.figures import chains, checks, fits, mixtures, posteriors, small_samples
 from reports.figures.style import Drawn, house_style, render
 from reports.reading import Entry
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
     from models.records import Parameters
 
-__all__ = ["Drawn", "draw", "draw_all", "write"]
+__all__ = ["STUDIES", "Drawn", "draw", "draw_all", "write"]
+
+STUDIES = ""
+"""Under this name, which no scenario has, are figures of studies: they belong to no scenario."""
 
 
 def draw_all(
@@ -40,6 +44,11 @@ def draw_all(
     for scenario in content.get("scenarios") or []:
         own = {who: d for (name, who), d in draws.items() if name == scenario.get("name")}
         found[str(scenario.get("name"))] = draw(scenario, own)
+    known = [s for s in content.get("scenarios") or [] if s.get("name") in scenarios()]
+    if any(reading.is_posterior(o) for s in known for o in reading.outcomes(s)):
+        study = small_samples.drawn()
+        if study is not None:
+            found[STUDIES] = {study.what: study}
     return found
 
 
@@ -54,6 +63,10 @@ def draw(scenario: Entry, draws: Mapping[str, Parameters]) -> dict[str, Drawn]:
         "recovery": fits.recovery,
         "matrices": chains.matrices,
         "posterior": lambda s: posteriors.marginals(s, draws),
+        "predictive": checks.predictive,
+        "scale": checks.log_likelihood_over_draws,
+        "elbo": checks.elbo,
+        "ranks": lambda s: checks.ranks(s, draws),
     }
     drawn = {}
     with house_style():

@@ -17,6 +17,7 @@ from reports.reading import AS_CONFIGURED, Entry
 
 PANELS = 12
 BINS = 36
+PRIOR = "#6e7781"
 
 
 def marginals(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | None:
@@ -44,10 +45,11 @@ def marginals(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | Non
     grid = figure.subplots(rows, columns, squeeze=False)
     figure.subplots_adjust(0.02, 0.24 / height, 0.98, 1 - 0.55 / height, 0.12, 0.62)
     handles: dict[str, Any] = {}
+    last = list(draws)[-1]
     for axes in grid.ravel()[len(shown) :]:
         axes.set_axis_off()
     for axes, parameter in zip(grid.ravel(), shown):
-        samples = {who: _of(d, parameter) for who, d in draws.items()}
+        samples = {who: of(d, parameter) for who, d in draws.items()}
         ends = np.concatenate([np.quantile(s, [0.002, 0.998]) for s in samples.values()])
         low, high = float(ends.min()), float(ends.max())
         if not high > low:
@@ -59,11 +61,14 @@ def marginals(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | Non
                 heights,
                 edges,
                 fill=True,
-                facecolor=to_rgba(style.colour(who), 0.22),
+                facecolor=to_rgba(style.colour(who), 0.22 if who == last else 0),
                 edgecolor=style.colour(who),
                 lw=1.1,
             )
             handles.setdefault(who, style.owned(drawn, who))
+        if (quantiles := _prior(scenario, parameter)) is not None:
+            (line,) = axes.plot(*_per_bin(quantiles, edges), color=PRIOR, lw=1.3, ls="--")
+            handles.setdefault("prior", line)
         if (value := point.get(parameter)) is not None:
             line = axes.axvline(value, color=style.colour("em"), lw=1.5)
             handles.setdefault("em's estimate", style.owned(line, "em"))
@@ -85,7 +90,7 @@ def marginals(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | Non
         + ", ".join(
             f"{who} {numbers.three(float(a.mean()))} ± {numbers.three(float(a.std()))}"
             for who, d in draws.items()
-            for a in [_of(d, p)]
+            for a in [of(d, p)]
         )
         for p in shown
     )
@@ -97,12 +102,33 @@ def marginals(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | Non
     return (
         figure,
         f"Histograms of the posterior draws. {told}.",
-        "Posterior marginals from the aligned draws, with em's estimate and the truth where "
-        f"there is one; entries that follow from the others are left out.{part}",
+        "Posterior marginals from the aligned draws, with the prior on the same scale (dashed: "
+        "flat at the bottom where the data have spoken, near the histogram where they have "
+        "not), em's estimate, and the truth where there is one; entries that follow from the "
+        f"others are left out.{part}",
     )
 
 
-def _of(draws: Parameters, parameter: str) -> Floats:
+def _prior(scenario: Entry, parameter: str) -> Floats | None:
+    """Return the quantiles of a parameter's prior at equal steps of probability."""
+    name, index = reading.split(parameter)
+    given: Any = (scenario.get("prior") or {}).get(name)
+    for i in index:
+        given = given[i] if isinstance(given, list) and i < len(given) else None
+    if not isinstance(given, list) or any(v is None for v in given):
+        return None
+    quantiles = np.array(given, dtype=np.float64)
+    return quantiles if len(quantiles) > 2 and np.ptp(quantiles) > 0 else None
+
+
+def _per_bin(quantiles: Floats, edges: Floats) -> tuple[Floats, Floats]:
+    """Return the middles of a histogram's bins, and the prior's probability of each."""
+    at = np.linspace(0, 1, len(quantiles))
+    inside = np.diff(np.interp(edges, quantiles, at))
+    return (edges[:-1] + edges[1:]) / 2, np.asarray(inside)
+
+
+def of(draws: Parameters, parameter: str) -> Floats:
     """Return all draws of one parameter."""
     name, index = reading.split(parameter)
     chains, length = draws.arrays()[name].shape[:2]

@@ -21,13 +21,28 @@ COLOURS = {
     "scikit-learn": "#e69f00",
     "hmmlearn": "#009e73",
     "pymc-advi": "#4aa8dc",
+    "pymc-fullrank": "#7a6bd1",
     "pymc-nuts": "#b5367a",
 }
 """Apart for every kind of colour vision, after Okabe and Ito, and on light and dark ground."""
 
-SPARE_COLOURS = ("#d55e00", "#8a7d00", "#7a6bd1", "#7f7f7f")
-MARKS = {"em": "o", "scikit-learn": "s", "hmmlearn": "^", "pymc-advi": "D", "pymc-nuts": "v"}
-WIDTHS = {"em": 4.6, "scikit-learn": 2.8, "hmmlearn": 2.8, "pymc-advi": 1.8, "pymc-nuts": 0.9}
+SPARE_COLOURS = ("#d55e00", "#8a7d00", "#a0522d", "#7f7f7f")
+MARKS = {
+    "em": "o",
+    "scikit-learn": "s",
+    "hmmlearn": "^",
+    "pymc-advi": "D",
+    "pymc-fullrank": "P",
+    "pymc-nuts": "v",
+}
+WIDTHS = {
+    "em": 4.6,
+    "scikit-learn": 2.8,
+    "hmmlearn": 2.8,
+    "pymc-advi": 1.8,
+    "pymc-fullrank": 1.4,
+    "pymc-nuts": 0.9,
+}
 """Of lines that may lie on top of each other, the later the thinner: all can be seen."""
 
 COMPONENTS = ("#c8323c", "#2b5fd0", "#2f9e44", "#b8860b", "#8250df", "#0f8f9c", "#6e7781")

@@ -1,0 +1,295 @@
+"""Diagnostics of posteriors, each a named check with its value, its threshold and its result.
+
+A posterior that fails one is shown with its numbers and not trusted with them.
+
+References
+----------
+Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021), Rank-normalization, folding, and
+localization, Bayesian Analysis 16, 667-718: R-hat, bulk and tail ESS, and their thresholds.
+Betancourt (2016), Diagnosing suboptimal cotangent disintegrations in Hamiltonian Monte Carlo,
+arXiv:1604.00695: E-BFMI. Below 0.3 is what Stan warns of.
+Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling, JMLR 25(72):
+k-hat, and its threshold by the number of draws.
+Yao, Vehtari, Simpson and Gelman (2018), Yes, but did it work?, ICML: k-hat for variational fits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from comparisons.alignment import Relabelled
+from models.fits import PosteriorFit
+from models.records import Floats, Parameters, entries
+
+R_HAT, ESS, DIVERGENCES, E_BFMI = 1.01, 400.0, 0, 0.3
+QUICK_R_HAT, QUICK_ESS = 1.05, 100.0
+"""The rank-normalised split R-hat must lie below the first, bulk and tail effective sample sizes
+above the second. A quick run has fewer draws and wider gates."""
+
+TAIL = (0.05, 0.95)
+"""Quantiles whose effective sample size is the tail ESS."""
+
+SWITCHED = 0.01
+"""Draws that may lie in another order than most of their chain. A few are the tails of components
+that are apart; more, and the components overlap so far that which is which is a matter of
+definition, and the marginals after relabelling are an artefact of it."""
+
+SD_RATIO = 0.8
+"""A variational sd below this share of NUTS's is too small: a 95% interval of that width covers
+88% of a normal posterior."""
+
+K_HAT = 0.7
+
+
+@dataclass(frozen=True)
+class Check:
+    """One diagnostic with its gate.
+
+    Attributes
+    ----------
+    name : str
+    value : float or bool
+    rule : {"<", ">", "<=", ">=", "is"}
+        How the value must stand to the threshold.
+    threshold : float or bool
+    passed : bool
+        A value that is not a number does not pass.
+    note : str
+        Which parameter it is, or what it means here.
+    """
+
+    name: str
+    value: float | bool
+    rule: Literal["<", ">", "<=", ">=", "is"]
+    threshold: float | bool
+    passed: bool
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as written to JSON."""
+        return asdict(self)
+
+
+_RULES: dict[str, Callable[[float, float], bool]] = {
+    "<": lambda value, threshold: value < threshold,
+    ">": lambda value, threshold: value > threshold,
+    "<=": lambda value, threshold: value <= threshold,
+    ">=": lambda value, threshold: value >= threshold,
+    "is": lambda value, threshold: value == threshold,
+}
+
+
+def check(
+    name: str,
+    value: float | bool,
+    rule: Literal["<", ">", "<=", ">=", "is"],
+    threshold: float | bool,
+    note: str = "",
+) -> Check:
+    """Return the check, passed or failed."""
+    return Check(name, value, rule, threshold, _RULES[rule](value, threshold), note)
+
+
+def failure(failed: Check) -> str:
+    """Return in words what did not pass."""
+    value, threshold, note = failed.value, failed.threshold, failed.note
+    where = f" ({note})" if note else ""
+    match failed.name:
+        case "R-hat" | "R-hat of the log-likelihood":
+            return f"{failed.name} {value:.3f} is not below {threshold:g}{where}"
+        case "bulk ESS" | "tail ESS":
+            return f"{failed.name} {value:.0f} is not above {threshold:.0f}{where}"
+        case "divergences":
+            return f"{value:.0f} divergences"
+        case "E-BFMI":
+            return f"E-BFMI {value:.2f} is not above {threshold:g}"
+        case "label switching":
+            return (
+                f"labels switch in {100 * value:.1f}% of the draws, more than "
+                f"{100 * threshold:g}%: the components overlap too far to be told apart"
+            )
+        case "ELBO settled":
+            return "the ELBO was still rising when the fit stopped"
+        case "Pareto k-hat":
+            return (
+                f"Pareto k-hat {value:.2f} is not below {threshold:.2f}: the approximation is too "
+                "far from the posterior for importance sampling to mend it"
+            )
+        case "sd against NUTS":
+            return f"too narrow: an sd of {value:.2f} times NUTS's, less than {threshold:g}{where}"
+    return f"{failed.name} {value:g} is not {failed.rule} {threshold:g}{where}"
+
+
+def diagnose(
+    draws: Parameters,
+    fit: PosteriorFit,
+    log_likelihood: Floats | None = None,
+    relabelled: Relabelled | None = None,
+    *,
+    quick: bool = False,
+) -> tuple[dict[str, Any], list[Check]]:
+    """Return the diagnostics of a posterior, and the checks on them.
+
+    Parameters
+    ----------
+    draws : Parameters
+        In one order of labels, with axes (chain, draw).
+    fit : PosteriorFit
+        With the draws as they were sampled, and what the sampler recorded.
+    log_likelihood : ndarray, shape (chain, draw), optional
+        Of the draws: a quantity that no label enters.
+    relabelled : Relabelled, optional
+        How the draws came into their order.
+    quick : bool, optional
+        Whether the gates are the wider ones.
+
+    Returns
+    -------
+    found : dict
+        ``r_hat``, ``ess_bulk``, ``ess_tail`` (the worst over the parameters), ``divergences``,
+        ``e_bfmi`` where there are chains to judge by; ``k_hat`` of a variational fit.
+    checks : list of Check
+    """
+    found: dict[str, Any] = {}
+    checks: list[Check] = []
+    found["chains"], found["draws"] = next(iter(draws.arrays().values())).shape[:2]
+    if "diverging" in fit.sample_stats:
+        _sampled(found, checks, draws, fit, log_likelihood, quick=quick)
+    else:
+        _approximated(found, checks, fit)
+    if relabelled is not None and relabelled.order.shape[-1] > 1:
+        moved = (relabelled.order != np.arange(relabelled.order.shape[-1])).any(axis=-1)
+        found["relabelled_draws"] = int(moved.sum())
+        found["chains_differ_in_labels"] = relabelled.apart
+        note = ""
+        if relabelled.apart:
+            note = "chains have their labels in different orders"
+            raw = _worst(_by_parameter(fit.draws, _r_hat), max)[0]
+            found["r_hat_as_sampled"] = raw
+            if found.get("r_hat", math.inf) < (QUICK_R_HAT if quick else R_HAT) <= raw:
+                note = (
+                    f"chains disagree only by labels: R-hat {raw:.2f} as sampled, "
+                    f"{found['r_hat']:.3f} relabelled"
+                )
+        checks.append(check("label switching", relabelled.within, "<=", SWITCHED, note))
+    return found, checks
+
+
+def _sampled(
+    found: dict[str, Any],
+    checks: list[Check],
+    draws: Parameters,
+    fit: PosteriorFit,
+    log_likelihood: Floats | None,
+    *,
+    quick: bool,
+) -> None:
+    """Add what chains are judged by."""
+    import arviz_stats as azs
+
+    r_hat, ess = (QUICK_R_HAT, QUICK_ESS) if quick else (R_HAT, ESS)
+    value, where = _worst(_by_parameter(draws, _r_hat), max)
+    found["r_hat"] = value
+    checks.append(check("R-hat", value, "<", r_hat, where))
+    if log_likelihood is not None and np.ptp(log_likelihood) > 0:
+        value = float(azs.rhat(log_likelihood))
+        found["r_hat_log_likelihood"] = value
+        checks.append(check("R-hat of the log-likelihood", value, "<", r_hat, "no label enters it"))
+    value, where = _worst(_by_parameter(draws, lambda a: float(azs.ess(a, method="bulk"))), min)
+    found["ess_bulk"] = value
+    checks.append(check("bulk ESS", value, ">", ess, where))
+    value, where = _worst(
+        _by_parameter(draws, lambda a: float(azs.ess(a, method="tail", prob=TAIL))), min
+    )
+    found["ess_tail"] = value
+    checks.append(check("tail ESS", value, ">", ess, where))
+    found["divergences"] = int(np.sum(fit.sample_stats["diverging"]))
+    checks.append(check("divergences", found["divergences"], "<=", DIVERGENCES))
+    if "energy" in fit.sample_stats:
+        energy = fit.sample_stats["energy"]
+        steps = (np.diff(energy, axis=1) ** 2).mean(axis=1)
+        found["e_bfmi"] = float((steps / energy.var(axis=1)).min())
+        checks.append(check("E-BFMI", found["e_bfmi"], ">", E_BFMI))
+
+
+def _approximated(found: dict[str, Any], checks: list[Check], fit: PosteriorFit) -> None:
+    """Add what a variational fit is judged by; its draws are independent."""
+    settled = fit.details.get("settled")
+    if isinstance(settled, bool):
+        checks.append(check("ELBO settled", settled, "is", True))
+    if "log_weight" in fit.sample_stats:
+        log_weight = fit.sample_stats["log_weight"].ravel()
+        found["k_hat"] = k_hat(log_weight)
+        found["k_hat_threshold"] = min(1 - 1 / math.log10(log_weight.size), K_HAT)
+        checks.append(check("Pareto k-hat", found["k_hat"], "<", found["k_hat_threshold"]))
+
+
+def k_hat(log_weight: Floats) -> float:
+    """Return the shape of the generalised Pareto tail of importance weights.
+
+    Parameters
+    ----------
+    log_weight : ndarray, shape (S,)
+        log p - log q at draws from q, up to a constant.
+
+    Returns
+    -------
+    float
+        1 / k is how many moments the weights have; infinite if a weight is no number.
+    """
+    from arviz_stats.base import array_stats
+
+    if not np.isfinite(log_weight).all():
+        return math.inf
+    return float(array_stats.psislw(-log_weight)[1])  # it takes ratios the other way round
+
+
+def spread_ratios(sd: dict[str, Any], of: dict[str, Any]) -> tuple[dict[str, float], Check | None]:
+    """Return each parameter's standard deviation as a share of another posterior's, and the check.
+
+    Parameters
+    ----------
+    sd, of : dict
+        By field, as in the results.
+    """
+    ratios = {}
+    for field, values in sd.items():
+        mine, theirs = np.asarray(values, np.float64), np.asarray(of[field], np.float64)
+        for index in np.ndindex(mine.shape):
+            if theirs[index] > 0:
+                name = f"{field}[{','.join(map(str, index))}]"
+                ratios[name] = float(mine[index] / theirs[index])
+    if not ratios:
+        return ratios, None
+    smallest = min(ratios, key=lambda name: ratios[name])
+    return ratios, check("sd against NUTS", ratios[smallest], ">=", SD_RATIO, smallest)
+
+
+def _r_hat(values: Floats) -> float:
+    import arviz_stats as azs
+
+    return float(azs.rhat(values))
+
+
+def _by_parameter(draws: Parameters, figure: Callable[[Floats], float]) -> dict[str, float]:
+    """Return a figure of each parameter that varies."""
+    found = {}
+    for name, field, index in entries(draws.draw(0, 0)):
+        values: Floats = np.moveaxis(draws.arrays()[field], (0, 1), (-2, -1))[index]
+        if np.ptp(values) > 0:  # not a constant, such as the weight of a single component
+            found[name] = figure(values)
+    return found
+
+
+def _worst(values: dict[str, float], pick: Callable[..., Any]) -> tuple[float, str]:
+    """Return the worst value and whose it is; one that is not a number is worse than any."""
+    for name, value in values.items():
+        if math.isnan(value):
+            return math.nan, name
+    worst = pick(values, key=lambda name: values[name])
+    return values[worst], str(worst)

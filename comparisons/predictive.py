@@ -1,0 +1,314 @@
+"""What fits say of data they have not seen: MLE and Bayes on one scale.
+
+The unit is whatever is predicted in one piece: an observation of a mixture; a symbol of a hidden
+Markov model given the symbols before it, whose densities add up to the log-likelihood of the
+sequence. A plug-in fit predicts it with p(x_i | estimate), a posterior with the average of
+p(x_i | theta) over its draws. Both are log scores in nats on the same units, so they can be
+subtracted, and the difference has a standard error over the units.
+
+Of an HMM's one-step-ahead average the weights of the draws stay those of the posterior given the
+training data: what is held out does not teach.
+
+References
+----------
+Gelman, Hwang and Vehtari (2014), Statistics and Computing 24, 997-1016: the averaged density.
+Vehtari, Gelman and Gabry (2017), Statistics and Computing 27, 1413-1432: PSIS-LOO.
+Buerkner, Gabry and Vehtari (2020), J. Stat. Comput. Simul. 90, 2499-2523: one step ahead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp
+
+from comparisons import prior
+from models import Data, Model
+from models.records import Floats, Integers, Parameters
+
+AT_ONCE = 4_000_000
+"""Draws times units times components held in memory."""
+
+MOST = 50_000_000
+"""The same, in all: of more draws an even selection is taken."""
+
+MOST_LEFT_OUT, AT_EACH = 5_000, 8_000_000
+"""Observations for which leave-one-out is computed, and draws times observations: all are kept."""
+
+CHECKED, COLUMNS = 5_000, 4
+"""Steps of an HMM's data, and columns of a mixture's, that a predictive check looks at."""
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Of the bands of a predictive check."""
+
+SIMULATED, SHOWN = 1000, 12
+"""Data sets, or densities, of a predictive check; and how many of the prior's are kept whole."""
+
+GRID = 80
+"""Points at which densities are drawn."""
+
+
+def pointwise(model: Model, parameters: Parameters, data: Data) -> Floats:
+    """Return the log density of every unit, for each index of the leading axes.
+
+    Parameters
+    ----------
+    model : Model
+    parameters : Parameters
+    data : Data
+
+    Returns
+    -------
+    ndarray, shape (..., units)
+        They add up to the log-likelihood. For an HMM log p(x_t | x_1 .. x_{t-1}).
+    """
+    module: Any = model
+    if not isinstance(data, tuple):
+        return np.asarray(logsumexp(module.log_joint(parameters, data), axis=-1))
+    with np.errstate(divide="ignore"):
+        parts = [np.log(module.forward(parameters, symbols)[1]) for symbols in data]
+    return np.moveaxis(np.concatenate(parts), 0, -1)
+
+
+def thinned(draws: Parameters, most: int) -> Parameters:
+    """Return at most so many draws, evenly taken over all chains, on one leading axis."""
+    lead = _lead(draws)
+    total = math.prod(lead)
+    kept = np.unique(np.linspace(0, total - 1, min(total, max(most, 1))).astype(int))
+    return type(draws)(
+        **{n: a.reshape(total, *a.shape[len(lead) :])[kept] for n, a in draws.arrays().items()}
+    )
+
+
+def _lead(draws: Parameters) -> tuple[int, ...]:
+    name, axes = next(iter(draws.COMPONENT_AXES.items()))
+    shape: tuple[int, ...] = getattr(draws, name).shape
+    return shape[: axes[0]]
+
+
+def averaged(model: Model, draws: Parameters, data: Data) -> Floats:
+    """Return the log of the density of every unit averaged over draws, shape (units,)."""
+    size = model.size(data) * draws.n_components
+    kept = thinned(draws, MOST // size)
+    sums = [logsumexp(part, axis=0) for part in _in_pieces(model, kept, data)]
+    return np.asarray(logsumexp(sums, axis=0) - math.log(math.prod(_lead(kept))))
+
+
+def _in_pieces(model: Model, draws: Parameters, data: Data) -> Iterator[Floats]:
+    """Yield the log densities of all units, shape (draws, units), some draws at a time."""
+    piece = max(1, AT_ONCE // (model.size(data) * draws.n_components))
+    for begin in range(0, math.prod(_lead(draws)), piece):
+        part = {k: a[begin : begin + piece] for k, a in draws.arrays().items()}
+        yield pointwise(model, type(draws)(**part), data)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A log score over units, and what it is above another's.
+
+    Attributes
+    ----------
+    total : float
+        In nats.
+    units : int
+    above : float or None
+        The total, less that of the fit compared with.
+    above_error : float or None
+        The standard error of `above`, the units being a sample.
+    """
+
+    total: float
+    units: int
+    above: float | None = None
+    above_error: float | None = None
+
+
+def score(mine: Floats, theirs: Floats | None = None) -> Score:
+    """Return the score of units' log densities, compared unit by unit with another's."""
+    total = float(mine.sum())
+    if theirs is None:
+        return Score(total, len(mine))
+    with np.errstate(invalid="ignore"):  # two impossible units have no difference
+        apart = mine - theirs
+        error = float(apart.std(ddof=1) * math.sqrt(len(apart))) if len(apart) > 1 else None
+    return Score(total, len(mine), float(apart.sum()), error)
+
+
+def leave_one_out(
+    model: Model, draws: Parameters, data: Data, effective: float
+) -> dict[str, Any] | None:
+    """Return the leave-one-out log predictive density of a mixture by PSIS.
+
+    Parameters
+    ----------
+    model : Model
+    draws : Parameters
+        From the posterior itself, with axes (chain, draw).
+    data : Data
+    effective : float
+        How many independent draws they are worth.
+
+    Returns
+    -------
+    dict or None
+        ``elpd``, ``se``, ``p`` (effective number of parameters), ``k_max`` and ``k_bad``, the
+        largest Pareto k-hat and how many are above ``threshold``; None for an HMM, whose symbols
+        are not independent, and for more than `MOST_LEFT_OUT` observations.
+    """
+    if isinstance(data, tuple) or not 1 < model.size(data) <= MOST_LEFT_OUT:
+        return None
+    import warnings
+
+    import arviz_base
+    import arviz_stats
+
+    total = math.prod(_lead(draws))
+    kept = thinned(draws, AT_EACH // model.size(data))
+    density = np.concatenate(list(_in_pieces(model, kept, data)))[None]  # (1, draw, N)
+    groups = {"posterior": {"total": density.sum(axis=-1)}, "log_likelihood": {"x": density}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large k-hats, which are counted below
+        found = arviz_stats.loo(
+            arviz_base.from_dict(groups), pointwise=True, reff=min(1.0, effective / total)
+        )
+    k = found.pareto_k.to_numpy()
+    return {
+        "elpd": float(found.elpd),
+        "se": float(found.se),
+        "p": float(found.p),
+        "k_max": float(k.max()),
+        "k_bad": int((k > found.good_k).sum()),
+        "threshold": float(found.good_k),
+        "units": int(k.size),
+    }
+
+
+def check(
+    model: Model,
+    dims: dict[str, int],
+    data: Data,
+    posteriors: dict[str, Parameters],
+    rng: np.random.Generator,
+) -> list[dict[str, Any]]:
+    """Return what prior and posteriors say the data should look like, and how they do look.
+
+    Parameters
+    ----------
+    model : Model
+    dims : dict of str to int
+    data : Data
+    posteriors : dict of str to Parameters
+        Draws by implementation.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of dict
+        One for each column of a mixture's data: ``grid``; in ``average`` the density at its points
+        averaged over draws of the parameters, which is the predictive density; in ``bands`` the
+        `QUANTILES` of the density over those draws; and some of the ``prior_draws``. One for an
+        HMM: over
+        simulated data of the same lengths, quantiles of the share of each symbol and of steps
+        that repeat the symbol before; ``observed`` has the data's own.
+    """
+    sources = {"prior": prior.draws(model.NAME, dims, data, SIMULATED, rng)}
+    sources |= {who: thinned(draws, SIMULATED) for who, draws in posteriors.items()}
+    if isinstance(data, tuple):
+        data, V = _beginning(data), dims["n_features"]
+        lengths = [len(symbols) for symbols in data]
+        simulated = {who: simulate(draws, lengths, rng) for who, draws in sources.items()}
+        return [
+            {
+                "observed": shares([symbols[None] for symbols in data], V)[0],
+                "bands": {
+                    who: np.quantile(shares(given, V), QUANTILES, axis=0)
+                    for who, given in simulated.items()
+                },
+            }
+        ]
+    columns = data.reshape(len(data), -1)
+    found = []
+    for d in range(min(columns.shape[1], COLUMNS)):
+        low, high = columns[:, d].min(), columns[:, d].max()
+        room = 0.25 * (high - low)
+        grid = np.linspace(low - room, high + room, GRID)
+        densities = {who: _density(draws, d, grid) for who, draws in sources.items()}
+        found.append(
+            {
+                "grid": grid,
+                "average": {who: given.mean(axis=0) for who, given in densities.items()},
+                "bands": {
+                    who: np.quantile(given, QUANTILES, axis=0) for who, given in densities.items()
+                },
+                "prior_draws": densities["prior"][:SHOWN],
+            }
+        )
+    return found
+
+
+def _beginning(sequences: tuple[Integers, ...]) -> tuple[Integers, ...]:
+    """Return the first sequences, `CHECKED` steps at the most."""
+    kept, left = [], CHECKED
+    for symbols in sequences:
+        if left > 0:
+            kept.append(symbols[:left])
+            left -= len(symbols)
+    return tuple(kept)
+
+
+def _density(draws: Parameters, d: int, grid: Floats) -> Floats:
+    """Return the density of column d at the points of a grid, shape (draws, points)."""
+    a = draws.arrays()
+    if "variances" in a:
+        means, variances = a["means"], a["variances"]
+    else:
+        means, variances = a["means"][..., d], a["covariances"][..., d, d]
+    z = (grid - means[..., None]) ** 2 / variances[..., None]  # (S, K, points)
+    normal = np.exp(-0.5 * z) / np.sqrt(2 * np.pi * variances[..., None])
+    return np.asarray((a["weights"][..., None] * normal).sum(axis=-2))
+
+
+def simulate(draws: Parameters, lengths: list[int], rng: np.random.Generator) -> list[Any]:
+    """Return sequences of the lengths given, one of each for every draw: arrays (draws, T)."""
+    a = draws.arrays()
+    rows = np.arange(len(a["startprob"]))
+    found = []
+    for T in lengths:
+        symbols = np.empty((len(rows), T), dtype=np.int64)
+        p = a["startprob"]
+        for t in range(T):
+            z = _choose(p, rng)
+            symbols[:, t] = _choose(a["emissionprob"][rows, z], rng)
+            p = a["transmat"][rows, z]
+        found.append(symbols)
+    return found
+
+
+def _choose(p: Floats, rng: np.random.Generator) -> Any:
+    """Return for each row of probabilities an index drawn from it."""
+    beyond = rng.uniform(size=len(p))[:, None] >= np.cumsum(p, axis=-1)[:, :-1]
+    return beyond.sum(axis=-1)
+
+
+def shares(sequences: list[Any], V: int) -> Floats:
+    """Return the share of each symbol, and of steps that repeat the symbol before.
+
+    Parameters
+    ----------
+    sequences : list of ndarray of int, shape (S, T)
+    V : int
+        The number of symbols.
+
+    Returns
+    -------
+    ndarray, shape (S, V + 1)
+    """
+    every = np.concatenate(sequences, axis=1)
+    counts = np.stack([(every == v).mean(axis=1) for v in range(V)], axis=1)
+    again = sum((s[:, 1:] == s[:, :-1]).sum(axis=1) for s in sequences)
+    steps = sum(s.shape[1] - 1 for s in sequences)
+    return np.column_stack([counts, again / max(steps, 1)])
