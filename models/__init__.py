@@ -121,6 +121,7 @@ SHARED = (
     "chunks",
     "em",
     "estimators",
+    "fisher",
     "fits",
     "hmm_kernels",
     "kernels",
@@ -128,6 +129,7 @@ SHARED = (
     "mixture_kernels",
     "records",
     "simplex",
+    "stock",
     "uncertainty",
 )
 """Modules of this package that are not a model."""
