@@ -171,13 +171,13 @@ def build(
     pymc.Model
         With the model's parameters as variables, under the names of the `Parameters` fields.
     """
-    n_components = dims["n_components"]
+    n_components, data = dims["n_components"], dict[str, Any](observed)
     if model == "gaussian_mixture_1d":
-        return gaussian_mixture_1d(n_components, **observed, stock=stock)
+        return gaussian_mixture_1d(n_components, **data, stock=stock)
     if model == "gaussian_mixture_2d":
-        return gaussian_mixture_2d(n_components, **observed, stock=stock)
+        return gaussian_mixture_2d(n_components, **data, stock=stock)
     if model == "categorical_hmm":
-        return categorical_hmm(n_components, dims["n_features"], **observed, stock=stock)
+        return categorical_hmm(n_components, dims["n_features"], **data, stock=stock)
     raise ValueError(f"no Bayesian version of the model {model!r}")
 
 

@@ -48,17 +48,15 @@ from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
-from models import (
-    categorical_hmm as _hmm,
-    gaussian_mixture_1d as _mixture_1d,
-    gaussian_mixture_2d as _mixture_2d,
-    hmm_kernels,
-    kernels,
-    mixture_kernels,
-)
+from models import hmm_kernels, kernels, load, mixture_kernels
+from models.categorical_hmm import MASKED
 from models.hmm_kernels import counts
 from models.mixture_kernels import moments, moments_1d
 from models.records import DegenerateError, Floats, Integers
+
+_MIXTURE_1D: Any = load("gaussian_mixture_1d")
+_MIXTURE_2D: Any = load("gaussian_mixture_2d")
+_HMM: Any = load("categorical_hmm")
 
 _FILES = (__file__, mixture_kernels.__file__, hmm_kernels.__file__)
 VERSION = int(sha256(b"".join(Path(file).read_bytes() for file in _FILES)).hexdigest()[:15], 16)
@@ -96,11 +94,14 @@ class LogLikelihood(Op):  # type: ignore[misc]
     ----------
     PARAMETERS, DATA : dict of str to str
         The inputs by name, with a letter for each axis: equal letters are equal lengths.
+    INTEGERS : tuple of str
+        Those that are integers; all others are taken as float64.
     """
 
     __props__ = ()
     PARAMETERS: ClassVar[dict[str, str]]
     DATA: ClassVar[dict[str, str]]
+    INTEGERS: ClassVar[tuple[str, ...]] = ()
 
     @property
     def _letters(self) -> dict[str, str]:
@@ -110,14 +111,17 @@ class LogLikelihood(Op):  # type: ignore[misc]
         """Check what is known before there are numbers, and the numbers of known data."""
         given = {k: pt.as_tensor_variable(value) for k, value in zip(self._letters, inputs)}
         _refuse_shapes(self._letters, {name: v.type.shape for name, v in given.items()})
-        for name in self.PARAMETERS:
-            given[name] = pt.cast(given[name], "float64")
         known = {name: value for name in self.DATA if (value := _known(given[name])) is not None}
         static = {
             letter: length
             for name in self.PARAMETERS
             for letter, length in zip(self.PARAMETERS[name], given[name].type.shape)
         }
+        for name, variable in given.items():
+            if name not in self.INTEGERS:
+                given[name] = pt.cast(variable, "float64")
+            elif not variable.dtype.startswith(("int", "uint")):
+                raise TypeError(f"{name} are {variable.dtype}; they must be integers")
         self.refuse_data(known, static)
         scores = [pt.tensor(dtype="float64", shape=given[k].type.shape) for k in self.PARAMETERS]
         return Apply(self, list(given.values()), [pt.dscalar(), *scores])
@@ -160,7 +164,7 @@ class LogLikelihood(Op):  # type: ignore[misc]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Return which outputs depend on which inputs; nothing does on symbols and lengths."""
-        return [[v.dtype.startswith("float")] * len(node.outputs) for v in node.inputs]
+        return [[name not in self.INTEGERS] * len(node.outputs) for name in self._letters]
 
     def pullback(
         self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]
@@ -169,7 +173,7 @@ class LogLikelihood(Op):  # type: ignore[misc]
         by_value, *by_scores = cotangents
         pulled = []
         for i, (name, variable) in enumerate(zip(self._letters, inputs)):
-            if not variable.dtype.startswith("float"):
+            if name in self.INTEGERS:
                 pulled.append(disconnected_type())
             elif name in self.DATA:
                 why = f"{name} are data; a gradient with respect to them is not there"
@@ -207,9 +211,9 @@ class GaussianMixture1D(LogLikelihood):
 
     def e_step(self, weights: Floats, means: Floats, variances: Floats, x: Floats) -> Any:
         """Return the log-likelihood and the scores."""
-        parameters = _mixture_1d.Parameters(weights, means, variances)
-        statistics, value = kernels.e_step(_mixture_1d)(parameters, np.asarray(x, np.float64))
-        return value, _mixture_1d.score(statistics, parameters).arrays().values()
+        parameters = _MIXTURE_1D.Parameters(weights, means, variances)
+        statistics, value = kernels.e_step(_MIXTURE_1D)(parameters, x)
+        return value, _MIXTURE_1D.score(statistics, parameters).arrays().values()
 
 
 class GaussianMixture(LogLikelihood):
@@ -227,9 +231,9 @@ class GaussianMixture(LogLikelihood):
 
         With G the derivative by a covariance ``L L'``, the one by L is the lower half of ``2 G L``.
         """
-        parameters = _mixture_2d.Parameters(weights, means, cholesky @ cholesky.mT)
-        statistics, value = kernels.e_step(_mixture_2d)(parameters, np.asarray(x, np.float64))
-        score = _mixture_2d.score(statistics, parameters)
+        parameters = _MIXTURE_2D.Parameters(weights, means, cholesky @ cholesky.mT)
+        statistics, value = kernels.e_step(_MIXTURE_2D)(parameters, x)
+        score = _MIXTURE_2D.score(statistics, parameters)
         return value, (score.weights, score.means, np.tril(2 * score.covariances @ cholesky))
 
 
@@ -238,20 +242,13 @@ class CategoricalHMM(LogLikelihood):
 
     PARAMETERS: ClassVar = {"startprob": "K", "transmat": "KK", "emissionprob": "KV"}
     DATA: ClassVar = {"symbols": "T", "lengths": "N"}
-
-    def make_node(self, *inputs: Any) -> Apply:
-        """Check also that symbols and lengths are integers."""
-        node = super().make_node(*inputs)
-        for name, variable in list(zip(self._letters, node.inputs))[len(self.PARAMETERS) :]:
-            if not variable.dtype.startswith(("int", "uint")):
-                raise TypeError(f"{name} are {variable.dtype}; they must be integers")
-        return node
+    INTEGERS: ClassVar = ("symbols", "lengths")
 
     def refuse_data(self, data: Mapping[str, Any], lengths: Mapping[str, int | None]) -> None:
         """Raise ValueError unless symbols are -1 .. V - 1 and the sequences take them all."""
         symbols, each, V = data.get("symbols"), data.get("lengths"), lengths.get("V")
         if symbols is not None and V is not None:
-            for t in np.flatnonzero((symbols < _hmm.MASKED) | (symbols >= V))[:1]:
+            for t in np.flatnonzero((symbols < MASKED) | (symbols >= V))[:1]:
                 raise ValueError(
                     f"symbols[{t}] is {symbols[t]}; emissionprob has {V} columns, so a symbol is "
                     f"one of 0 .. {V - 1}, or -1 where it was not observed"
@@ -268,11 +265,11 @@ class CategoricalHMM(LogLikelihood):
         symbols: Integers, lengths: Integers,
     ) -> Any:  # fmt: skip
         """Return the log-likelihood and the scores."""
-        parameters = _hmm.Parameters(startprob, transmat, emissionprob)
+        parameters = _HMM.Parameters(startprob, transmat, emissionprob)
         ends = np.cumsum(lengths)[:-1]
         sequences = tuple(np.split(symbols.astype(np.int64), ends)) if len(lengths) else ()
-        statistics, value = kernels.e_step(_hmm)(parameters, sequences)
-        return value, _hmm.score(statistics, parameters).arrays().values()
+        statistics, value = kernels.e_step(_HMM)(parameters, sequences)
+        return value, _HMM.score(statistics, parameters).arrays().values()
 
 
 def gaussian_mixture_1d(x: Any, weights: Any, means: Any, variances: Any) -> Any:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
@@ -64,6 +63,8 @@ def gaussian_mixture_2d(x: Any, weights: Any, means: Any, cholesky: Any) -> Any:
     components = [
         pm.MvNormal.dist(mu=means[k], chol=cholesky[k]) for k in range(means.type.shape[0])
     ]
+    if len(components) == 1:  # PyMC would take its last axis for the components
+        return pm.logp(components[0], x).sum()
     return pm.logp(pm.Mixture.dist(w=weights, comp_dists=components), x).sum()
 
 

@@ -28,6 +28,9 @@ SUPPORTED = {
     ("pymc-nuts", "gaussian_mixture_1d"),
     ("pymc-nuts", "gaussian_mixture_2d"),
     ("pymc-nuts", "categorical_hmm"),
+    ("pymc-stock", "gaussian_mixture_1d"),
+    ("pymc-stock", "gaussian_mixture_2d"),
+    ("pymc-stock", "categorical_hmm"),
 }
 
 

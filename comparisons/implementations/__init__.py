@@ -46,7 +46,7 @@ class Implementation(Protocol):
         ...
 
 
-ORDER = ("em", "scikit-learn", "hmmlearn", "pymc-advi", "pymc-nuts")
+ORDER = ("em", "scikit-learn", "hmmlearn", "pymc-advi", "pymc-nuts", "pymc-stock")
 """Rows of a table come in this order; others follow by name."""
 
 
