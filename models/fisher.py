@@ -126,7 +126,7 @@ class LogLikelihood(Op):  # type: ignore[misc]
         scores = [pt.tensor(dtype="float64", shape=given[k].type.shape) for k in self.PARAMETERS]
         return Apply(self, list(given.values()), [pt.dscalar(), *scores])
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Sequence[Any]) -> list[Any]:  # noqa: ARG002
+    def infer_shape(self, node: Apply, shapes: Sequence[Any]) -> list[Any]:  # noqa: ARG002
         """Return the shapes of the outputs: a score has its parameter's."""
         return [(), *shapes[: len(self.PARAMETERS)]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,61 @@ ADAPTATION = "low_rank"
 STATISTICS = ("diverging", "energy", "n_steps", "depth", "mean_tree_accept", "step_size_bar")
 
 
+def draw(
+    graph: _pymc.Graph,
+    start: Callable[[np.random.Generator], Floats],
+    *,
+    chains: int,
+    draws: int,
+    tune: int,
+    seed: int,
+) -> Any:
+    """Return nutpie's trace of a graph's posterior, in which ``x`` are unconstrained vectors.
+
+    Parameters
+    ----------
+    graph : Graph
+    start : callable
+        Given random numbers, returns an unconstrained vector for a chain to start from.
+    chains, draws, tune : int
+        Draws to keep and to adapt with, of each chain.
+    seed : int
+    """
+    import nutpie
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    compiled = graph.log_density
+
+    def log_density(x: Floats) -> tuple[float, Floats]:
+        value, gradient = compiled(x)
+        return float(value), gradient
+
+    # Through Python the sampler needs the interpreter lock, so chains run one after another;
+    # in return the compiled density comes from PyTensor's disk cache, where nutpie's own
+    # compilation takes 10 seconds of each process and graph.
+    sampler = from_pyfunc(
+        graph.n_dim,
+        make_logp_fn=lambda: log_density,
+        make_expand_fn=lambda *_: lambda x: {"x": x},
+        expanded_dtypes=[np.dtype(np.float64)],
+        expanded_shapes=[(graph.n_dim,)],
+        expanded_names=["x"],
+        make_initial_point_fn=lambda seed: start(np.random.default_rng(seed)),
+    )
+    return nutpie.sample(
+        sampler,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=1,
+        seed=seed,
+        target_accept=TARGET_ACCEPT,
+        adaptation=ADAPTATION,
+        save_warmup=False,
+        progress_bar=False,
+    )
+
+
 def sample(problem: Problem, *, stock: bool) -> PosteriorFit:
     """Sample the posterior.
 
@@ -39,7 +95,6 @@ def sample(problem: Problem, *, stock: bool) -> PosteriorFit:
     """
     import nutpie
     import pymc as pm
-    from nutpie.compiled_pyfunc import from_pyfunc
 
     chains = QUICK_CHAINS if problem.quick else CHAINS
     draws = QUICK_DRAWS if problem.quick else DRAWS
@@ -47,40 +102,11 @@ def sample(problem: Problem, *, stock: bool) -> PosteriorFit:
 
     with _pymc.quiet():
         graph = _pymc.graph(problem, stock=stock)
-        compiled = graph.log_density
 
-        def log_density(x: Floats) -> tuple[float, Floats]:
-            value, gradient = compiled(x)
-            return float(value), gradient
-
-        def start(seed: int) -> Floats:
-            rng = np.random.default_rng(seed)
+        def start(rng: np.random.Generator) -> Floats:
             return graph.flat(bayesian.start(problem.model, problem.dims, problem.data, rng))
 
-        # Through Python the sampler needs the interpreter lock, so chains run one after another;
-        # in return the compiled density comes from PyTensor's disk cache in place of a
-        # 15-second compilation per graph and process.
-        sampler = from_pyfunc(
-            graph.n_dim,
-            make_logp_fn=lambda: log_density,
-            make_expand_fn=lambda *_: lambda x: {"x": x},
-            expanded_dtypes=[np.dtype(np.float64)],
-            expanded_shapes=[(graph.n_dim,)],
-            expanded_names=["x"],
-            make_initial_point_fn=start,
-        )
-        trace = nutpie.sample(
-            sampler,
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            cores=1,
-            seed=problem.seed,
-            target_accept=TARGET_ACCEPT,
-            adaptation=ADAPTATION,
-            save_warmup=False,
-            progress_bar=False,
-        )
+        trace = draw(graph, start, chains=chains, draws=draws, tune=tune, seed=problem.seed)
         parameters = graph.parameters(trace.posterior["x"].to_numpy())
 
     statistics = {
