@@ -15,7 +15,7 @@ UV := $(shell if uv --version >/dev/null 2>&1; then command -v uv; else echo .uv
 
 .PHONY: help
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .uv/bin/uv: requirements-uv.txt
 	@echo "Installing uv into .uv"
@@ -56,6 +56,10 @@ peer-tests: env  ## Run scikit-learn's and hmmlearn's own tests on our estimator
 .PHONY: coverage
 coverage: env  ## Simulate 1,000 data sets and write docs/coverage.md
 	@$(BIN)/python -m comparisons.studies docs/coverage.md
+
+.PHONY: calibration
+calibration: env  ## Rank 200 prior draws a model among posterior draws, write docs/calibration.md
+	@$(BIN)/python -m comparisons.calibration docs/calibration.md
 
 .PHONY: check
 check: env  ## Lint, check the format and the types

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +72,19 @@ class Priors:
     expected_variance: float = 0.1
     covariance_df: int = 2
     rows: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value < np.inf:
+                raise ValueError(
+                    f"{field.name} is {value}: that prior is improper; give a positive number"
+                )
+        if self.covariance_df <= 1:
+            raise ValueError(
+                f"covariance_df is {self.covariance_df}: with 1 or less a variance has no "
+                "expectation to set; give more"
+            )
 
     @property
     def covariance_scale(self) -> float:

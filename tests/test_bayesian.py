@@ -9,8 +9,10 @@ from scipy.special import logsumexp
 
 from comparisons.implementations import _nuts, _pymc, pymc_advi, pymc_nuts
 from comparisons.problem import Mode, Problem
+from comparisons.run import Timed, attempt
 from conftest import make_case
 from models import bayesian, load, stock
+from models.fits import Status
 from oracles import hmm_by_enumeration
 
 # Two evaluations of the same sum in another order: some tens of terms, each to 1e-16.
@@ -229,3 +231,83 @@ def test_what_is_not_supported_says_why():
             implementation.unsupported(problem("gaussian_mixture_1d", case.data, case.dims)) is None
         )
         assert "iterations" in implementation.unsupported(matched)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    for constant in ("QUICK_DRAWS", "QUICK_TUNE"):
+        monkeypatch.setattr(_nuts, constant, 6)
+
+
+@pytest.mark.parametrize("implementation", ["pymc-nuts", "pymc-stock"])
+def test_a_symbol_never_seen_and_a_single_component_are_no_trouble(
+    implementation, interpreted, short
+):
+    data = (np.array([0, 1, 1, 0, 1, 0, 0]),)
+    unseen = problem("categorical_hmm", data, {"n_components": 2, "n_features": 4})
+    single = problem("gaussian_mixture_1d", np.linspace(0, 1, 9), {"n_components": 1})
+    for asked in (unseen, single):
+        result = attempt(implementation, asked)
+        assert isinstance(result, Timed), result.message
+        assert all(np.isfinite(array).all() for array in result.fit.draws.arrays().values())
+
+
+def test_symbols_that_there_are_not_end_in_a_row_that_names_them(interpreted, short):
+    dims = {"n_components": 2, "n_features": 3}
+    bad = problem("categorical_hmm", (np.array([0, 1, 7, 2]),), dims)
+    result = attempt("pymc-nuts", bad)
+    assert result.status is Status.FAILED
+    assert result.message.startswith("ValueError: symbols[2] is 7; emissionprob has 3 columns")
+    good = problem("categorical_hmm", (np.array([0, 1, 0, 2]),), dims)
+    assert isinstance(attempt("pymc-nuts", good), Timed)
+    again = attempt("pymc-nuts", bad)  # the graph is compiled and gets these data later
+    assert again.status is Status.FAILED
+    assert again.message.startswith("ValueError: symbols[2] is 7")
+
+
+@pytest.mark.parametrize("constant", [0.0, -1.0, np.inf, np.nan])
+@pytest.mark.parametrize("name", ["weights", "mean_sd", "expected_variance", "rows"])
+def test_an_improper_prior_is_refused(name, constant):
+    with pytest.raises(ValueError, match=f"{name} is .*: that prior is improper"):
+        bayesian.Priors(**{name: constant})
+    with pytest.raises(ValueError, match="covariance_df is 1"):
+        bayesian.Priors(covariance_df=1)
+
+
+def test_what_fails_is_a_row_and_the_other_rows_stand(monkeypatch, interpreted, short):
+    asked = draw_problem("gaussian_mixture_1d")
+
+    def improper(*args, **kwargs):
+        return bayesian.Priors(weights=0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bayesian, "build", improper)
+        result = attempt("pymc-nuts", asked)
+    assert result.status is Status.FAILED
+    assert "improper" in result.message
+
+    calls = []
+
+    def breaks_off(x):
+        calls.append(x)
+        if len(calls) > 20:
+            raise FloatingPointError("the chain met a singularity")
+        return -0.5 * x @ x, -x
+
+    def nowhere(x):
+        return np.nan, x
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_pymc.Graph, "log_density", property(lambda self: breaks_off))
+        result = attempt("pymc-nuts", asked)
+    assert result.status is Status.FAILED
+    assert result.message == "FloatingPointError: the chain met a singularity"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_pymc.Graph, "log_density", property(lambda self: nowhere))
+        result = attempt("pymc-nuts", asked)
+    assert result.status is Status.FAILED
+    assert "none of 20 starting points has a finite density" in result.message
+
+    assert isinstance(attempt("em", asked), Timed)
+    assert isinstance(attempt("pymc-nuts", asked), Timed)

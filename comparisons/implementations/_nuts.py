@@ -21,6 +21,9 @@ TARGET_ACCEPT = 0.9
 # times the effective draws of a diagonal mass matrix in 0.6 of the steps.
 ADAPTATION = "low_rank"
 
+STARTS = 20
+"""Tries to find a place that has a density."""
+
 STATISTICS = ("diverging", "energy", "n_steps", "depth", "mean_tree_accept", "step_size_bar")
 
 
@@ -43,15 +46,32 @@ def draw(
     chains, draws, tune : int
         Draws to keep and to adapt with, of each chain.
     seed : int
+
+    Raises
+    ------
+    ValueError
+        If there is no place to start from; and whatever the log-density raises.
     """
     import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
-    compiled = graph.log_density
+    density = graph.log_density
+    failures: list[Exception] = []
 
     def log_density(x: Floats) -> tuple[float, Floats]:
-        value, gradient = compiled(x)
-        return float(value), gradient
+        """Say that there is no density once it has failed: nutpie's thread would not survive."""
+        try:
+            if not failures:
+                value, gradient = density(x)
+                return float(value), gradient
+        except Exception as error:  # noqa: BLE001 - raised when the sampler is done
+            failures.append(error)
+        return np.nan, np.full_like(x, np.nan)
+
+    rng = np.random.default_rng(seed)
+    first = (density(start(rng)) for _ in range(STARTS))
+    if not any(np.isfinite(value) and np.isfinite(gradient).all() for value, gradient in first):
+        raise ValueError(f"none of {STARTS} starting points has a finite density and gradient")
 
     # Through Python the sampler needs the interpreter lock, so chains run one after another;
     # in return the compiled density comes from PyTensor's disk cache, where nutpie's own
@@ -65,18 +85,23 @@ def draw(
         expanded_names=["x"],
         make_initial_point_fn=lambda seed: start(np.random.default_rng(seed)),
     )
-    return nutpie.sample(
-        sampler,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=1,
-        seed=seed,
-        target_accept=TARGET_ACCEPT,
-        adaptation=ADAPTATION,
-        save_warmup=False,
-        progress_bar=False,
-    )
+    try:
+        trace = nutpie.sample(
+            sampler,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=1,
+            seed=seed,
+            target_accept=TARGET_ACCEPT,
+            adaptation=ADAPTATION,
+            save_warmup=False,
+            progress_bar=False,
+        )
+    finally:
+        if failures:
+            raise failures[0]
+    return trace
 
 
 def sample(problem: Problem, *, stock: bool) -> PosteriorFit:
