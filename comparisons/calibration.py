@@ -43,7 +43,11 @@ FALSE_ALARM = 0.05
 SIMULATIONS = 20_000
 """By which the bands' coverage is found."""
 
-SIZES = {"gaussian_mixture_1d": 40, "gaussian_mixture_2d": 60, "categorical_hmm": [60, 20]}
+SIZES: dict[str, Any] = {
+    "gaussian_mixture_1d": 40,
+    "gaussian_mixture_2d": 60,
+    "categorical_hmm": [60, 20],
+}
 K, D, V = 2, 2, 3
 
 
@@ -292,7 +296,11 @@ def page(studies: list[Study], lower: Floats, upper: Floats, picture: str) -> st
         bad = outside(found, lower, upper)
         wrong += [f"{found.name} {label}" for label in bad]
         size = SIZES[found.name]
-        size = f"{size} observations" if isinstance(size, int) else f"sequences of {size} symbols"
+        size = (
+            f"{size} observations"
+            if isinstance(size, int)
+            else f"sequences of {' and '.join(map(str, size))} symbols"
+        )
         lines.append(
             f"| {load(found.name).TITLE} | {size} | {len(found.ranks)} "
             f"| {', '.join(f'`{label}`' for label in bad) or 'none'} | {found.divergences} |"
