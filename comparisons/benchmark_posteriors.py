@@ -74,26 +74,30 @@ class Row:
 
 
 def _scan(symbols: Any, startprob: Any, transmat: Any, emissionprob: Any) -> Any:
-    """Return the log-likelihood of one sequence by a scaled forward algorithm in a loop."""
+    """Return the log-likelihood by a scaled forward algorithm in a loop.
+
+    Symbols have the shape (T,), or (T, n) for n sequences of one length, which go side by side.
+    """
     import pytensor.tensor as pt
     from pytensor import scan
 
-    b = emissionprob[:, symbols].T  # (T, K)
+    b = pt.moveaxis(emissionprob[:, symbols], 0, -1)  # (T, ..., K)
     first = startprob * b[0]
 
     def step(b: Any, alpha: Any, A: Any) -> Any:
         joint = (alpha @ A) * b
-        scale = joint.sum()
+        scale = joint.sum(axis=-1, keepdims=True)
         return joint / scale, scale
 
+    scale = first.sum(axis=-1, keepdims=True)
     _, scales = scan(
         step,
         sequences=[b[1:]],
-        outputs_info=[first / first.sum(), None],
+        outputs_info=[first / scale, None],
         non_sequences=[transmat],
         return_updates=False,
     )
-    return pt.log(scales).sum() + pt.log(first.sum())
+    return pt.log(scales).sum() + pt.log(scale).sum()
 
 
 def problem(name: str, size: int) -> tuple[Any, dict[str, int]]:
@@ -117,12 +121,12 @@ def problem(name: str, size: int) -> tuple[Any, dict[str, int]]:
 
 
 def build(name: str, data: Any, dims: dict[str, int], side: str) -> Model:
-    """Return one side's PyMC model of the data."""
+    """Return one side's PyMC model of the data; sequences have one length."""
     import pymc as pm
 
     if name == "categorical_hmm" and side == "stock":
         K, V = dims["n_components"], dims["n_features"]
-        (symbols,) = data
+        symbols = data[0] if len(data) == 1 else np.stack(data, axis=1)
         with pm.Model(check_bounds=False) as model:
             x = pm.Data("symbols", symbols)
             startprob = pm.Dirichlet("startprob", np.ones(K))
