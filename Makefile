@@ -78,6 +78,10 @@ vectors: env  ## Make the conformance vectors anew, at 50 digits
 validation: env  ## Validate right and wrong implementations, and write docs/validation.md
 	@$(BIN)/python tests/validated.py
 
+.PHONY: calibration
+calibration: env  ## Rank 200 prior draws a model among posterior draws, write docs/calibration.md
+	@$(BIN)/python -m comparisons.calibration docs/calibration.md
+
 .PHONY: check
 check: env  ## Lint, check the format and the types
 	@$(BIN)/ruff check .

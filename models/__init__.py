@@ -125,6 +125,7 @@ SHARED = (
     "chunks",
     "em",
     "estimators",
+    "fisher",
     "fits",
     "hmm_kernels",
     "kernels",
@@ -132,6 +133,7 @@ SHARED = (
     "mixture_kernels",
     "records",
     "simplex",
+    "stock",
     "uncertainty",
 )
 """Modules of this package that are not a model."""

@@ -1,7 +1,8 @@
 """Priors, and the three models as PyMC graphs with the latent variables summed out.
 
-The graphs are the stock ones: PyMC distributions for the parameters, the log-likelihood in
-PyTensor, gradients by automatic differentiation.
+Priors are PyMC's distributions. The log-likelihood, with its gradient, is either that of
+`models.fisher`, the E-step, or the independent one of `models.stock`, PyMC's own by automatic
+differentiation: the same function, so the same posterior.
 
 Gaussian mixtures
     Each column of the data is standardised, z = (x - mean) / sd, and the priors are on that
@@ -13,29 +14,23 @@ Gaussian mixtures
 
     For D = 1 the last is an inverse gamma: a component cannot collapse onto one observation,
     which would make the likelihood infinite (and, with ties, the posterior improper). It is
-    written by Bartlett's decomposition of the precision, A A' with A lower triangular,
-    A_ii^2 ~ chi^2(D + 2 - i) for i = 0, 1, ..., A_ij ~ Normal(0, 1): independent, unconstrained,
-    and no matrix is factorised to evaluate a density.
+    written by Bartlett's decomposition of the precision, A A' with A upper triangular,
+    A_ii^2 ~ chi^2(3 + i) for i = 0, ..., D - 1, A_ij ~ Normal(0, 1): independent, unconstrained,
+    and the inverse of A' is the Cholesky factor of the covariance.
 
 Categorical hidden Markov model
     Every row of startprob, transmat and emissionprob ~ Dirichlet(1, ..., 1): uniform.
 
-    With M_t = transmat diag(b(x_t)) and b_k(v) = emissionprob[k, v], the likelihood of a sequence
-    is startprob diag(b(x_1)) M_2 ... M_T 1. The product is associative, so it is taken pairwise
-    as a balanced tree, log2(T) batched products instead of a loop over T. At the start of a
-    sequence M_t is 1 startprob' diag(b(x_t)), which forgets the past: the sequences, of any
-    lengths, form one chain whose product is the product of their likelihoods.
-
 References
 ----------
 Bartlett (1934), Proc. Cambridge Philos. Soc. 30, 327-340.
-Sarkka and Garcia-Fernandez (2021), IEEE Trans. Automatic Control 66, 299-306: the associative form.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,12 +45,8 @@ if TYPE_CHECKING:
 
 type Observed = NDArray[Any]
 
-# Shorter data share one graph: padding costs microseconds, another compilation half a minute.
-MIN_LENGTH = 512
 # Standard deviation of a mixture's starting points about the k-means split, unconstrained.
 SCATTER = 0.2
-# Products of 8 factors, each scaled to a largest entry of 1, stay far from underflow.
-LEVELS_BETWEEN_RESCALING = 3
 
 
 @dataclass(frozen=True)
@@ -81,6 +72,19 @@ class Priors:
     expected_variance: float = 0.1
     covariance_df: int = 2
     rows: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value < np.inf:
+                raise ValueError(
+                    f"{field.name} is {value}: that prior is improper; give a positive number"
+                )
+        if self.covariance_df <= 1:
+            raise ValueError(
+                f"covariance_df is {self.covariance_df}: with 1 or less a variance has no "
+                "expectation to set; give more"
+            )
 
     @property
     def covariance_scale(self) -> float:
@@ -131,7 +135,7 @@ def describe(model: str, priors: Priors = PRIORS) -> dict[str, str]:
     return described
 
 
-def observations(model: str, data: Data, n_features: int = 0) -> dict[str, Observed]:
+def observations(model: str, data: Data) -> dict[str, Observed]:
     """Return the data as the `pm.Data` containers of the model's graph hold them.
 
     Parameters
@@ -140,30 +144,26 @@ def observations(model: str, data: Data, n_features: int = 0) -> dict[str, Obser
         The model's name.
     data : Data
         As the model's `check_data` returns them.
-    n_features : int, optional
-        The HMM's number V of symbols.
 
     Returns
     -------
     dict of str to ndarray
         For a mixture the standardised data ``z``, and the ``centre`` and ``scale`` that undo it;
-        ``steps`` for an HMM: an index into its table of 2 V + 1 matrices,
-        padded to a power of two.
+        for an HMM the ``symbols`` of all sequences, one after the other, and their ``lengths``.
     """
     if model != "categorical_hmm":
         x = np.asarray(data, dtype=np.float64)
         centre, scale = x.mean(axis=0), x.std(axis=0)
         return {"z": (x - centre) / scale, "centre": centre, "scale": scale}
-    within, first, padding = 0, n_features, 2 * n_features
-    steps = np.concatenate([np.asarray(sequence) + within for sequence in data])
-    starts = np.cumsum([0, *(len(sequence) for sequence in data[:-1])])
-    steps[starts] += first
-    length = max(MIN_LENGTH, 1 << (len(steps) - 1).bit_length())
-    steps = np.pad(steps, (0, length - len(steps)), constant_values=padding)
-    return {"steps": steps.astype(np.int64)}
+    return {
+        "symbols": np.concatenate([np.asarray(sequence) for sequence in data]),
+        "lengths": np.array([len(sequence) for sequence in data]),
+    }
 
 
-def build(model: str, dims: Mapping[str, int], observed: Mapping[str, Observed]) -> Model:
+def build(
+    model: str, dims: Mapping[str, int], observed: Mapping[str, Observed], *, stock: bool = False
+) -> Model:
     """Build the PyMC model of one of the three models, its priors being `PRIORS`.
 
     Parameters
@@ -173,30 +173,40 @@ def build(model: str, dims: Mapping[str, int], observed: Mapping[str, Observed])
     dims : mapping of str to int
         Its sizes, as in a `Problem`.
     observed : mapping of str to ndarray
-        What `observations` returns; `pm.set_data` may replace it by others of the same length
-        (HMM, padded) or number of columns (mixtures).
+        What `observations` returns; `pm.set_data` may replace it by others, of the same number of
+        columns.
+    stock : bool, optional
+        Whether the log-likelihood is that of `models.stock`. Then a hidden Markov model takes at
+        most as many symbols as `stock.padded` makes of these.
 
     Returns
     -------
     pymc.Model
         With the model's parameters as variables, under the names of the `Parameters` fields.
     """
-    n_components = dims["n_components"]
+    n_components, data = dims["n_components"], dict[str, Any](observed)
     if model == "gaussian_mixture_1d":
-        return gaussian_mixture_1d(
-            n_components, observed["z"], observed["centre"], observed["scale"]
-        )
+        return gaussian_mixture_1d(n_components, **data, stock=stock)
     if model == "gaussian_mixture_2d":
-        return gaussian_mixture_2d(
-            n_components, observed["z"], observed["centre"], observed["scale"]
-        )
+        return gaussian_mixture_2d(n_components, **data, stock=stock)
     if model == "categorical_hmm":
-        return categorical_hmm(n_components, dims["n_features"], observed["steps"])
+        return categorical_hmm(n_components, dims["n_features"], **data, stock=stock)
     raise ValueError(f"no Bayesian version of the model {model!r}")
 
 
+def _log_likelihoods(stock: bool) -> Any:
+    """Return the module whose functions, named as the models, are the log-likelihoods."""
+    return importlib.import_module("models.stock" if stock else "models.fisher")
+
+
 def gaussian_mixture_1d(
-    n_components: int, z: Floats, centre: Floats, scale: Floats, priors: Priors = PRIORS
+    n_components: int,
+    z: Floats,
+    centre: Floats,
+    scale: Floats,
+    priors: Priors = PRIORS,
+    *,
+    stock: bool = False,
 ) -> Model:
     """Build the univariate Gaussian mixture with increasing means.
 
@@ -210,6 +220,8 @@ def gaussian_mixture_1d(
         The data are ``centre + scale * z``.
     priors : Priors, optional
         The priors' constants.
+    stock : bool, optional
+        As for `build`.
 
     Returns
     -------
@@ -219,7 +231,7 @@ def gaussian_mixture_1d(
     import pytensor.tensor as pt
     from pymc.distributions.transforms import ordered
 
-    K = n_components
+    K, likelihoods = n_components, _log_likelihoods(stock)
     with pm.Model(check_bounds=False) as model:
         z = pm.Data("z", z)  # (N,)
         centre, scale = pm.Data("centre", centre), pm.Data("scale", scale)
@@ -239,13 +251,8 @@ def gaussian_mixture_1d(
             beta=priors.covariance_scale / 2,
             shape=K,
         )
-        log_joint = (  # (N, K)
-            pt.log(weights)
-            - 0.5 * pt.log(2 * np.pi * z_variances)
-            - 0.5 * (z[:, None] - z_means) ** 2 / z_variances
-        )
-        log_likelihood = pt.logsumexp(log_joint, axis=1).sum() - z.shape[0] * pt.log(scale)
-        pm.Potential("log_likelihood", log_likelihood)
+        value = likelihoods.gaussian_mixture_1d(z, weights, z_means, z_variances)
+        pm.Potential("log_likelihood", value - z.shape[0] * pt.log(scale))
 
         pm.Deterministic("means", centre + scale * z_means)
         pm.Deterministic("variances", scale**2 * z_variances)
@@ -253,7 +260,13 @@ def gaussian_mixture_1d(
 
 
 def gaussian_mixture_2d(
-    n_components: int, z: Floats, centre: Floats, scale: Floats, priors: Priors = PRIORS
+    n_components: int,
+    z: Floats,
+    centre: Floats,
+    scale: Floats,
+    priors: Priors = PRIORS,
+    *,
+    stock: bool = False,
 ) -> Model:
     """Build the multivariate Gaussian mixture with full covariances, in any dimension.
 
@@ -267,6 +280,8 @@ def gaussian_mixture_2d(
         The data are ``centre + scale * z``.
     priors : Priors, optional
         The priors' constants.
+    stock : bool, optional
+        As for `build`.
 
     Returns
     -------
@@ -276,8 +291,8 @@ def gaussian_mixture_2d(
     import pymc as pm
     import pytensor.tensor as pt
 
-    K, D = n_components, z.shape[1]
-    rows, columns = np.tril_indices(D, -1)
+    K, D, likelihoods = n_components, z.shape[1], _log_likelihoods(stock)
+    rows, columns = np.triu_indices(D, 1)
     with pm.Model(check_bounds=False) as model:
         z = pm.Data("z", z, shape=(None, D))
         centre = pm.Data("centre", centre, shape=(D,))
@@ -287,46 +302,43 @@ def gaussian_mixture_2d(
         z_means = pm.Normal("standard_means", 0, priors.mean_sd, shape=(K, D))
         squares = pm.Gamma(  # chi-squared
             "bartlett_squares",
-            alpha=(D + priors.covariance_df - np.arange(D)) / 2,
-            beta=np.full(
-                D, 0.5
-            ),  # an array: PyTensor would take a scalar's log in single precision
+            alpha=(1 + priors.covariance_df + np.arange(D)) / 2,
+            # An array: PyTensor would take a scalar's logarithm in single precision.
+            beta=np.full(D, 0.5),
             shape=(K, D),
         )
         # The precision of component k is A_k A_k', with A_k = unit_k diag(roots_k).
         roots = pt.sqrt(squares / priors.covariance_scale)  # (K, D)
         unit = pt.eye(D) * pt.ones((K, 1, 1))
         if D > 1:
-            below = pm.Normal("bartlett_below", 0, 1, shape=(K, len(rows)))
-            below /= pt.sqrt(squares[:, columns])
-            unit = pt.set_subtensor(unit[:, rows, columns], below)
-
-        deviations = z[:, None, :] - z_means  # (N, K, D)
-        whitened = (deviations[..., None] * unit).sum(axis=2) * roots  # (N, K, D)
-        log_joint = (  # (N, K)
-            pt.log(weights)
-            + pt.log(roots).sum(axis=1)
-            - 0.5 * D * np.log(2 * np.pi)
-            - 0.5 * (whitened**2).sum(axis=2)
-        )
-        log_likelihood = pt.logsumexp(log_joint, axis=1).sum() - z.shape[0] * pt.log(scale).sum()
-        pm.Potential("log_likelihood", log_likelihood)
-
-        # unit = I + L with L^D = 0, so this recursion is exact; LAPACK's inverse would add
+            above = pm.Normal("bartlett_above", 0, 1, shape=(K, len(rows)))
+            above /= pt.sqrt(squares[:, columns])
+            unit = pt.set_subtensor(unit[:, rows, columns], above)
+        # unit = I + U with U^D = 0, so this recursion is exact; LAPACK's inverse would add
         # 20 seconds of compilation.
         inverse = pt.eye(D) * pt.ones((K, 1, 1))
         for _ in range(D - 1):
             product = ((unit - pt.eye(D))[..., None] * inverse[:, None]).sum(axis=2)
             inverse = pt.eye(D) - product  # (K, D, D)
-        halves = inverse / roots[..., None]
-        z_covariances = (halves[..., :, None] * halves[..., None, :]).sum(axis=1)
+        cholesky = (inverse / roots[..., None]).mT
+
+        value = likelihoods.gaussian_mixture_2d(z, weights, z_means, cholesky)
+        pm.Potential("log_likelihood", value - z.shape[0] * pt.log(scale).sum())
+
+        z_covariances = (cholesky[..., :, None, :] * cholesky[..., None, :, :]).sum(axis=-1)
         pm.Deterministic("means", centre + scale * z_means)
         pm.Deterministic("covariances", z_covariances * scale * scale[:, None])
     return model
 
 
 def categorical_hmm(
-    n_components: int, n_features: int, steps: Integers, priors: Priors = PRIORS
+    n_components: int,
+    n_features: int,
+    symbols: Integers,
+    lengths: Integers,
+    priors: Priors = PRIORS,
+    *,
+    stock: bool = False,
 ) -> Model:
     """Build the hidden Markov model with categorical emissions.
 
@@ -336,10 +348,14 @@ def categorical_hmm(
         The number K of hidden states.
     n_features : int
         The number V of symbols.
-    steps : ndarray of int, shape (T,)
-        The sequences as `observations` encodes them, T a power of two; the container ``steps``.
+    symbols : ndarray of int, shape (T,)
+        All sequences, one after the other.
+    lengths : ndarray of int, shape (number of sequences,)
+        The sequences' lengths.
     priors : Priors, optional
         The priors' constants.
+    stock : bool, optional
+        As for `build`.
 
     Returns
     -------
@@ -347,20 +363,15 @@ def categorical_hmm(
         The states are exchangeable: nothing orders them.
     """
     import pymc as pm
-    import pytensor.tensor as pt
 
-    K, V = n_components, n_features
+    K, V, likelihoods = n_components, n_features, _log_likelihoods(stock)
     with pm.Model(check_bounds=False) as model:
-        t = pm.Data("steps", steps)
+        x, each = pm.Data("symbols", symbols), pm.Data("lengths", lengths)
         startprob = _simplex("startprob", priors.rows, (K,))
         transmat = _simplex("transmat", priors.rows, (K, K))
         emissionprob = _simplex("emissionprob", priors.rows, (K, V))
-
-        within = transmat[:, :, None] * emissionprob  # (K, K, V)
-        first = pt.ones((K, 1, 1)) * startprob[:, None] * emissionprob  # (K, K, V)
-        padding = pt.eye(K)[:, :, None]  # (K, K, 1)
-        factors = pt.concatenate([within, first, padding], axis=2)[:, :, t]  # (K, K, T)
-        pm.Potential("log_likelihood", _log_product(factors, len(steps)))
+        value = likelihoods.categorical_hmm(x, startprob, transmat, emissionprob, each)
+        pm.Potential("log_likelihood", value)
     return model
 
 
@@ -418,25 +429,8 @@ def start(
         D = x.shape[1]
         point["standard_means"] = means
         point["bartlett_squares_log__"] = np.log(PRIORS.covariance_scale / variances)
-        point["bartlett_below"] = np.zeros((K, D * (D - 1) // 2))
+        point["bartlett_above"] = np.zeros((K, D * (D - 1) // 2))
     return {name: value + rng.normal(0, SCATTER, value.shape) for name, value in point.items()}
-
-
-def _log_product(factors: TensorVariable, length: int) -> TensorVariable:
-    """Return log(e_1' M_1 M_2 ... M_T 1) for nonnegative M_t = factors[:, :, t], T = 2^n."""
-    import pytensor.tensor as pt
-    from pytensor.gradient import disconnected_grad
-
-    log_scale = pt.constant(0.0)
-    for level in range(1, length.bit_length()):
-        left, right = factors[:, :, 0::2], factors[:, :, 1::2]
-        factors = (left[:, :, None, :] * right[None, :, :, :]).sum(axis=1)
-        if level % LEVELS_BETWEEN_RESCALING == 0:
-            # The value does not depend on the divisor, so neither does the gradient.
-            divisor = disconnected_grad(factors.max(axis=(0, 1)))
-            factors = factors / divisor
-            log_scale += pt.log(divisor).sum()
-    return log_scale + pt.log(factors[0, :, 0].sum())
 
 
 def _simplex(name: str, concentration: float, shape: tuple[int, ...]) -> TensorVariable:

@@ -49,7 +49,10 @@ class Implementation(Protocol):
         ...
 
 
-ORDER = ("em", "scikit-learn", "hmmlearn", "pymc-advi", "pymc-fullrank", "pymc-nuts")
+ORDER = (
+    *("em", "scikit-learn", "hmmlearn"),
+    *("pymc-advi", "pymc-fullrank", "pymc-nuts", "pymc-stock"),
+)
 """Rows of a table come in this order; others follow by name."""
 
 _guests: dict[str, Implementation] = {}

@@ -1,4 +1,4 @@
-"""What PyMC's two implementations share: compiled graphs kept for later data, and their draws."""
+"""What PyMC's implementations share: compiled graphs kept for later data, and their draws."""
 
 from __future__ import annotations
 
@@ -117,12 +117,14 @@ class Graph:
 _GRAPHS: dict[Hashable, Graph] = {}
 
 
-def graph(problem: Problem) -> Graph:
+def graph(problem: Problem, *, stock: bool = False) -> Graph:
     """Return the graph that fits the problem, compiled at most once, holding the problem's data.
 
     Parameters
     ----------
     problem : Problem
+    stock : bool, optional
+        As for `bayesian.build`.
 
     Returns
     -------
@@ -130,15 +132,17 @@ def graph(problem: Problem) -> Graph:
     """
     import pymc as pm
 
-    dims = problem.dims
-    observed = bayesian.observations(problem.model, problem.data, dims.get("n_features", 0))
-    shapes = [
-        array.shape if name == "steps" else array.shape[1:] for name, array in observed.items()
-    ]
-    key = (problem.model, tuple(sorted(dims.items())), *shapes)
-    if key not in _GRAPHS:
-        _GRAPHS[key] = Graph(problem.model, bayesian.build(problem.model, dims, observed))
-    kept = _GRAPHS[key]
+    observed = bayesian.observations(problem.model, problem.data)
+    key: list[Hashable] = [problem.model, stock, *sorted(problem.dims.items())]
+    key += [array.shape[1:] for array in observed.values()]
+    if stock and "symbols" in observed:
+        from models.stock import padded
+
+        key.append(padded(len(observed["symbols"])))
+    if tuple(key) not in _GRAPHS:
+        model = bayesian.build(problem.model, problem.dims, observed, stock=stock)
+        _GRAPHS[tuple(key)] = Graph(problem.model, model)
+    kept = _GRAPHS[tuple(key)]
     pm.set_data(observed, model=kept.model)
     return kept
 

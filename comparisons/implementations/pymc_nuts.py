@@ -1,106 +1,19 @@
-"""PyMC's model sampled by NUTS, run by nutpie: draws from the posterior."""
+"""PyMC's model sampled by NUTS, its gradient the hand-written E-step by Fisher's identity."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from comparisons.implementations import _pymc
+from comparisons.implementations import _nuts, _pymc
 from comparisons.problem import Problem
-from models import bayesian
 from models.fits import PosteriorFit
-from models.records import Floats
 
 NAME = "pymc-nuts"
 PACKAGE = "pymc"
 KIND = "posterior"
-SUMMARY = "PyMC, draws from the posterior by the No-U-Turn sampler"
-
-CHAINS, QUICK_CHAINS = 4, 2
-DRAWS, QUICK_DRAWS = 2000, 500
-TUNE, QUICK_TUNE = 1000, 500
-TARGET_ACCEPT = 0.9
-# Diagonal plus a few directions: on the HMM, whose parameters are correlated, it makes about 1.5
-# times the effective draws of a diagonal mass matrix in 0.6 of the steps.
-ADAPTATION = "low_rank"
-
-STATISTICS = ("diverging", "energy", "n_steps", "depth", "mean_tree_accept", "step_size_bar")
+SUMMARY = "PyMC, draws by the No-U-Turn sampler; its gradient is our E-step"
 
 unsupported = _pymc.unsupported
 
 
 def fit(problem: Problem) -> PosteriorFit:
-    """Sample the posterior.
-
-    Parameters
-    ----------
-    problem : Problem
-
-    Returns
-    -------
-    PosteriorFit
-        `CHAINS` chains of `DRAWS` draws, or fewer if the problem asks to be quick.
-    """
-    import nutpie
-    import pymc as pm
-    from nutpie.compiled_pyfunc import from_pyfunc
-
-    chains = QUICK_CHAINS if problem.quick else CHAINS
-    draws = QUICK_DRAWS if problem.quick else DRAWS
-    tune = QUICK_TUNE if problem.quick else TUNE
-
-    with _pymc.quiet():
-        graph = _pymc.graph(problem)
-        compiled = graph.log_density
-
-        def log_density(x: Floats) -> tuple[float, Floats]:
-            value, gradient = compiled(x)
-            return float(value), gradient
-
-        def start(seed: int) -> Floats:
-            rng = np.random.default_rng(seed)
-            return graph.flat(bayesian.start(problem.model, problem.dims, problem.data, rng))
-
-        # Through Python the sampler needs the interpreter lock, so chains run one after another;
-        # in return the compiled density comes from PyTensor's disk cache in place of a
-        # 15-second compilation per graph and process.
-        sampler = from_pyfunc(
-            graph.n_dim,
-            make_logp_fn=lambda: log_density,
-            make_expand_fn=lambda *_: lambda x: {"x": x},
-            expanded_dtypes=[np.dtype(np.float64)],
-            expanded_shapes=[(graph.n_dim,)],
-            expanded_names=["x"],
-            make_initial_point_fn=start,
-        )
-        trace = nutpie.sample(
-            sampler,
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            cores=1,
-            seed=problem.seed,
-            target_accept=TARGET_ACCEPT,
-            adaptation=ADAPTATION,
-            save_warmup=False,
-            progress_bar=False,
-        )
-        parameters = graph.parameters(trace.posterior["x"].to_numpy())
-
-    statistics = {
-        name: trace.sample_stats[name].to_numpy().astype(np.float64)
-        for name in STATISTICS
-        if name in trace.sample_stats
-    }
-    details: dict[str, Any] = {
-        "sampler": f"nutpie {nutpie.__version__}, PyMC {pm.__version__}",
-        "chains": chains,
-        "draws": draws,
-        "tune": tune,
-        "target_accept": TARGET_ACCEPT,
-        "mass_matrix": ADAPTATION,
-        "priors": bayesian.describe(problem.model),
-        "labels": _pymc.LABELS[problem.model],
-    }
-    return PosteriorFit(draws=parameters, sample_stats=statistics, details=details)
+    """Sample the posterior."""
+    return _nuts.sample(problem, stock=False)

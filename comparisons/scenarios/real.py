@@ -203,6 +203,7 @@ SCENARIOS = (
             ("hmmlearn", Mode.AS_CONFIGURED): "its default of 10 iterations ends before the "
             "optimum is reached",
             ("pymc-nuts", Mode.AS_CONFIGURED): EDGE,
+            ("pymc-stock", Mode.AS_CONFIGURED): EDGE,
             ("pymc-advi", Mode.AS_CONFIGURED): EDGE,
             ("pymc-fullrank", Mode.AS_CONFIGURED): EDGE,
         },

@@ -1,0 +1,472 @@
+"""The E-step as the gradient that Hamiltonian Monte Carlo follows: log-likelihoods for PyMC.
+
+Fisher's identity says of any model with latent variables z that ::
+
+    d/dtheta log p(x; theta) = E[ d/dtheta log p(x, z; theta) | x; theta ]
+
+The right-hand side is the score of the complete data at the expected statistics: what an E-step
+returns, put into a model's `score`. Each function here is a log-likelihood with z summed out, as a
+PyTensor variable whose gradient is that score; one E-step gives both. A sampler that works on
+another scale (logarithms, ordered values, a simplex) has the chain rule from PyTensor.
+
+Data may be `pm.Data`: a graph once compiled serves any data, of any size. In Python the E-step is
+that of `models.kernels` and the score the model's own; compiled by numba, as PyTensor and nutpie
+do it, both are one function that never calls Python. There are no second derivatives.
+
+References
+----------
+.. [1] Fisher (1925), Proc. Cambridge Philos. Soc. 22, 700-725.
+.. [2] Dempster, Laird and Rubin (1977), JRSS B 39, 1-38: the identity is equation (2.13) in the
+   form that EM uses.
+
+Examples
+--------
+>>> import numpy as np, pymc as pm
+>>> from models import fisher
+>>> with pm.Model():
+...     symbols = pm.Data("symbols", np.array([0, 1, 2, 2, 1, 0, 0, 2]))
+...     startprob = pm.Dirichlet("startprob", np.ones(2))
+...     transmat = pm.Dirichlet("transmat", np.ones((2, 2)))
+...     emissionprob = pm.Dirichlet("emissionprob", np.ones((2, 3)))
+...     value = fisher.categorical_hmm(symbols, startprob, transmat, emissionprob)
+...     log_likelihood = pm.Potential("log_likelihood", value)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numba
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.gradient import DisconnectedType, disconnected_type, grad_not_implemented
+from pytensor.graph.basic import Apply, Constant
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
+
+from models import hmm_kernels, kernels, load, mixture_kernels
+from models.categorical_hmm import MASKED
+from models.hmm_kernels import counts
+from models.mixture_kernels import moments, moments_1d
+from models.records import DegenerateError, Floats, Integers
+
+_MIXTURE_1D: Any = load("gaussian_mixture_1d")
+_MIXTURE_2D: Any = load("gaussian_mixture_2d")
+_HMM: Any = load("categorical_hmm")
+
+_FILES = (__file__, mixture_kernels.__file__, hmm_kernels.__file__)
+VERSION = int(sha256(b"".join(Path(file).read_bytes() for file in _FILES)).hexdigest()[:15], 16)
+"""Part of the key under which PyTensor keeps what it compiled: other kernels are another graph."""
+
+_Shape = tuple[int | None, ...]
+
+
+def _refuse_shapes(letters: Mapping[str, str], shapes: Mapping[str, _Shape]) -> None:
+    """Raise ValueError if a shape has the wrong number of axes, or equal letters differ."""
+    needed = ", ".join(f"{name} ({_tuple(of)})" for name, of in letters.items())
+    known: dict[str, tuple[int, str]] = {}
+    for name, shape in shapes.items():
+        if len(shape) != len(letters[name]):
+            raise ValueError(f"{name} has {len(shape)} axes; the shapes needed are {needed}")
+        for letter, length in zip(letters[name], shape):
+            if length is None:
+                continue
+            other, where = known.setdefault(letter, (length, name))
+            if length != other:
+                raise ValueError(
+                    f"{name} has shape {shape} and {where} {shapes[where]}: {letter} cannot be "
+                    f"{length} and {other}; the shapes needed are {needed}"
+                )
+
+
+def _tuple(letters: str) -> str:
+    return ", ".join(letters) + "," * (len(letters) == 1)
+
+
+class LogLikelihood(Op):  # type: ignore[misc]
+    """A log-likelihood in nats, and as further outputs its derivatives by the parameters.
+
+    Attributes
+    ----------
+    PARAMETERS, DATA : dict of str to str
+        The inputs by name, with a letter for each axis: equal letters are equal lengths.
+    INTEGERS : tuple of str
+        Those that are integers; all others are taken as float64.
+    """
+
+    __props__ = ()
+    PARAMETERS: ClassVar[dict[str, str]]
+    DATA: ClassVar[dict[str, str]]
+    INTEGERS: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def _letters(self) -> dict[str, str]:
+        return self.PARAMETERS | self.DATA
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Check what is known before there are numbers, and the numbers of known data."""
+        given = {k: pt.as_tensor_variable(value) for k, value in zip(self._letters, inputs)}
+        _refuse_shapes(self._letters, {name: v.type.shape for name, v in given.items()})
+        known = {name: value for name in self.DATA if (value := _known(given[name])) is not None}
+        static = {
+            letter: length
+            for name in self.PARAMETERS
+            for letter, length in zip(self.PARAMETERS[name], given[name].type.shape)
+        }
+        for name, variable in given.items():
+            if name not in self.INTEGERS:
+                given[name] = pt.cast(variable, "float64")
+            elif not variable.dtype.startswith(("int", "uint")):
+                raise TypeError(f"{name} are {variable.dtype}; they must be integers")
+        self.refuse_data(known, static)
+        scores = [pt.tensor(dtype="float64", shape=given[k].type.shape) for k in self.PARAMETERS]
+        return Apply(self, list(given.values()), [pt.dscalar(), *scores])
+
+    def infer_shape(self, node: Apply, shapes: Sequence[Any]) -> list[Any]:  # noqa: ARG002
+        """Return the shapes of the outputs: a score has its parameter's."""
+        return [(), *shapes[: len(self.PARAMETERS)]]
+
+    def refuse_data(self, data: Mapping[str, Any], lengths: Mapping[str, int | None]) -> None:
+        """Raise ValueError if data that are known have values that the model cannot take.
+
+        Parameters
+        ----------
+        data : mapping of str to ndarray
+            By name; may lack some.
+        lengths : mapping of str to int or None
+            By letter.
+        """
+        raise NotImplementedError
+
+    def e_step(self, *inputs: Any) -> tuple[float, list[Floats]]:
+        """Return the log-likelihood and the scores of checked inputs."""
+        raise NotImplementedError
+
+    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Any) -> None:  # noqa: ARG002
+        """Run the E-step and score its statistics, in Python."""
+        given = dict(zip(self._letters, inputs))
+        shapes = {name: array.shape for name, array in given.items()}
+        _refuse_shapes(self._letters, shapes)
+        lengths = {k: n for name in shapes for k, n in zip(self._letters[name], shapes[name])}
+        self.refuse_data({name: given[name] for name in self.DATA}, lengths)
+        try:
+            with np.errstate(all="ignore"):
+                value, scores = self.e_step(*inputs)
+        except (DegenerateError, ValueError):  # impossible data: the inputs are in order
+            value = -np.inf
+            scores = [np.full_like(given[name], np.nan) for name in self.PARAMETERS]
+        for storage, result in zip(output_storage, (value, *scores)):
+            storage[0] = np.asarray(result, np.float64)
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        """Return which outputs depend on which inputs; nothing does on symbols and lengths."""
+        return [[name not in self.INTEGERS] * len(node.outputs) for name in self._letters]
+
+    def pullback(
+        self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]
+    ) -> list[Any]:
+        """Return the scores times the log-likelihood's cotangent."""
+        by_value, *by_scores = cotangents
+        pulled = []
+        for i, (name, variable) in enumerate(zip(self._letters, inputs)):
+            if name in self.INTEGERS:
+                pulled.append(disconnected_type())
+            elif name in self.DATA:
+                why = f"{name} are data; a gradient with respect to them is not there"
+                pulled.append(grad_not_implemented(self, i, variable, why))
+            elif not all(isinstance(c.type, DisconnectedType) for c in by_scores):
+                why = "an E-step gives first derivatives only"
+                pulled.append(grad_not_implemented(self, i, variable, why))
+            else:
+                pulled.append(by_value * outputs[1 + i])
+        return pulled
+
+
+def _known(variable: Any) -> Any:
+    """Return the value that a constant or a shared variable has, or None."""
+    if isinstance(variable, Constant):
+        return variable.data
+    return variable.get_value(borrow=True) if isinstance(variable, SharedVariable) else None
+
+
+def _refuse_infinite(data: Mapping[str, Any]) -> None:
+    for name, value in data.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} has values that are not finite: leave those rows out")
+
+
+class GaussianMixture1D(LogLikelihood):
+    """Of the univariate Gaussian mixture."""
+
+    PARAMETERS: ClassVar = {"weights": "K", "means": "K", "variances": "K"}
+    DATA: ClassVar = {"x": "N"}
+
+    def refuse_data(self, data: Mapping[str, Any], lengths: Mapping[str, int | None]) -> None:  # noqa: ARG002
+        """Raise ValueError unless all is finite."""
+        _refuse_infinite(data)
+
+    def e_step(self, weights: Floats, means: Floats, variances: Floats, x: Floats) -> Any:
+        """Return the log-likelihood and the scores."""
+        parameters = _MIXTURE_1D.Parameters(weights, means, variances)
+        statistics, value = kernels.e_step(_MIXTURE_1D)(parameters, x)
+        return value, _MIXTURE_1D.score(statistics, parameters).arrays().values()
+
+
+class GaussianMixture(LogLikelihood):
+    """Of the Gaussian mixture in any dimension; the covariances are ``cholesky cholesky'``."""
+
+    PARAMETERS: ClassVar = {"weights": "K", "means": "KD", "cholesky": "KDD"}
+    DATA: ClassVar = {"x": "ND"}
+
+    def refuse_data(self, data: Mapping[str, Any], lengths: Mapping[str, int | None]) -> None:  # noqa: ARG002
+        """Raise ValueError unless all is finite."""
+        _refuse_infinite(data)
+
+    def e_step(self, weights: Floats, means: Floats, cholesky: Floats, x: Floats) -> Any:
+        """Return the log-likelihood and the scores.
+
+        With G the derivative by a covariance ``L L'``, the one by L is the lower half of ``2 G L``.
+        """
+        parameters = _MIXTURE_2D.Parameters(weights, means, cholesky @ cholesky.mT)
+        statistics, value = kernels.e_step(_MIXTURE_2D)(parameters, x)
+        score = _MIXTURE_2D.score(statistics, parameters)
+        return value, (score.weights, score.means, np.tril(2 * score.covariances @ cholesky))
+
+
+class CategoricalHMM(LogLikelihood):
+    """Of the hidden Markov model with categorical emissions; a masked symbol is -1."""
+
+    PARAMETERS: ClassVar = {"startprob": "K", "transmat": "KK", "emissionprob": "KV"}
+    DATA: ClassVar = {"symbols": "T", "lengths": "N"}
+    INTEGERS: ClassVar = ("symbols", "lengths")
+
+    def refuse_data(self, data: Mapping[str, Any], lengths: Mapping[str, int | None]) -> None:
+        """Raise ValueError unless symbols are -1 .. V - 1 and the sequences take them all."""
+        symbols, each, V = data.get("symbols"), data.get("lengths"), lengths.get("V")
+        if symbols is not None and V is not None:
+            for t in np.flatnonzero((symbols < MASKED) | (symbols >= V))[:1]:
+                raise ValueError(
+                    f"symbols[{t}] is {symbols[t]}; emissionprob has {V} columns, so a symbol is "
+                    f"one of 0 .. {V - 1}, or -1 where it was not observed"
+                )
+        if each is not None and (each < 1).any():
+            raise ValueError(f"lengths has {each.min()}; a sequence has at least one symbol")
+        if symbols is not None and each is not None and each.sum() != len(symbols):
+            raise ValueError(
+                f"lengths add up to {each.sum()}, but there are {len(symbols)} symbols"
+            )
+
+    def e_step(
+        self, startprob: Floats, transmat: Floats, emissionprob: Floats,
+        symbols: Integers, lengths: Integers,
+    ) -> Any:  # fmt: skip
+        """Return the log-likelihood and the scores."""
+        parameters = _HMM.Parameters(startprob, transmat, emissionprob)
+        ends = np.cumsum(lengths)[:-1]
+        sequences = tuple(np.split(symbols.astype(np.int64), ends)) if len(lengths) else ()
+        statistics, value = kernels.e_step(_HMM)(parameters, sequences)
+        return value, _HMM.score(statistics, parameters).arrays().values()
+
+
+def gaussian_mixture_1d(x: Any, weights: Any, means: Any, variances: Any) -> Any:
+    """Return the log-likelihood of the univariate Gaussian mixture.
+
+    Parameters
+    ----------
+    x : tensor_like, shape (N,)
+        Data.
+    weights, means, variances : tensor_like, shape (K,)
+
+    Returns
+    -------
+    TensorVariable, shape ()
+        In nats; for `pm.Potential`.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together or data are not finite: at once where that is known, or else
+        when it is evaluated.
+    """
+    return GaussianMixture1D()(weights, means, variances, x)[0]
+
+
+def gaussian_mixture_2d(x: Any, weights: Any, means: Any, cholesky: Any) -> Any:
+    """Return the log-likelihood of the Gaussian mixture, in any dimension.
+
+    Parameters
+    ----------
+    x : tensor_like, shape (N, D)
+        Data.
+    weights : tensor_like, shape (K,)
+    means : tensor_like, shape (K, D)
+    cholesky : tensor_like, shape (K, D, D)
+        Lower triangular, the factors of the covariances: what `pm.LKJCholeskyCov` returns first.
+        Above the diagonal it is taken for zero.
+
+    Returns
+    -------
+    TensorVariable, shape ()
+        In nats; for `pm.Potential`.
+
+    Raises
+    ------
+    ValueError
+        As for `gaussian_mixture_1d`.
+    """
+    return GaussianMixture()(weights, means, cholesky, x)[0]
+
+
+def categorical_hmm(
+    symbols: Any, startprob: Any, transmat: Any, emissionprob: Any, lengths: Any = None
+) -> Any:
+    """Return the log-likelihood of the hidden Markov model with categorical emissions.
+
+    Parameters
+    ----------
+    symbols : tensor_like of int, shape (T,)
+        All sequences, one after the other; -1 where a symbol was not observed.
+    startprob : tensor_like, shape (K,)
+    transmat : tensor_like, shape (K, K)
+    emissionprob : tensor_like, shape (K, V)
+    lengths : tensor_like of int, shape (number of sequences,), optional
+        How many symbols each sequence has; without it they are one sequence.
+
+    Returns
+    -------
+    TensorVariable, shape ()
+        In nats; for `pm.Potential`. Minus infinity if a sequence is impossible.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together, a symbol is not one of the V, or the lengths do not add up:
+        at once where that is known, or else when it is evaluated.
+    TypeError
+        If symbols or lengths are not integers.
+    """
+    symbols = pt.as_tensor_variable(symbols)
+    lengths = symbols.shape if lengths is None else lengths
+    return CategoricalHMM()(startprob, transmat, emissionprob, symbols, lengths)[0]
+
+
+# The compiled twins. numba does not keep them, as it would not notice a change in what they call;
+# PyTensor keeps whole graphs, under `VERSION`.
+_twin = numba.njit(error_model="numpy")
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _score_1d(weights: Floats, means: Floats, variances: Floats, x: Floats) -> Any:
+    w, m, v = (
+        np.ascontiguousarray(weights),
+        np.ascontiguousarray(means),
+        np.ascontiguousarray(variances),
+    )
+    if len(m) != len(w) or len(v) != len(w):
+        raise ValueError("weights, means and variances differ in length")
+    if len(x) == 0:
+        return np.asarray(0.0), np.zeros_like(w), np.zeros_like(m), np.zeros_like(v)
+    N, first, second, value = moments_1d(np.ascontiguousarray(x), np.empty(0), w, m, v)
+    return np.asarray(value), N / w, first / v, 0.5 * (second / v - N) / v
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _solve(L: Floats, b: Floats) -> None:
+    """Replace b, of shape (D, n), by the solution u of ``L u = b``."""
+    for i in range(len(L)):
+        for j in range(b.shape[1]):
+            for k in range(i):
+                b[i, j] -= L[i, k] * b[k, j]
+            b[i, j] /= L[i, i]
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _solve_transposed(L: Floats, b: Floats) -> None:
+    """Replace b, of shape (D, n), by the solution u of ``L' u = b``."""
+    for i in range(len(L) - 1, -1, -1):
+        for j in range(b.shape[1]):
+            for k in range(i + 1, len(L)):
+                b[i, j] -= L[k, i] * b[k, j]
+            b[i, j] /= L[i, i]
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _score_2d(weights: Floats, means: Floats, cholesky: Floats, x: Floats) -> Any:
+    """With W the second moment of ``L^-1 (x - mean)``, the score of L is that of ``L^-T (W - N)``.
+
+    That is ``2 G L`` for ``G = (P S P - N P) / 2`` and ``P = L^-T L^-1``, see the model's `score`.
+    """
+    w, m, factors = (
+        np.ascontiguousarray(weights),
+        np.ascontiguousarray(means),
+        np.ascontiguousarray(cholesky),
+    )
+    K, D = m.shape
+    if len(w) != K or factors.shape != (K, D, D) or x.shape[1] != D:
+        raise ValueError("weights (K,), means (K, D), cholesky (K, D, D), x (N, D) do not fit")
+    if len(x) == 0:
+        return np.asarray(0.0), np.zeros_like(w), np.zeros_like(m), np.zeros_like(factors)
+    N, first, second, value = moments(np.ascontiguousarray(x), np.empty(0), w, m, factors)
+    for k in range(K):
+        L, u, W = factors[k], first[k].reshape(D, 1), second[k]
+        _solve(L, u)
+        _solve_transposed(L, u)
+        _solve(L, W)
+        _solve(L, W.T)
+        for i in range(D):
+            W[i, i] -= N[k]
+        _solve_transposed(L, W)
+        for i in range(D):
+            W[i, i + 1 :] = 0.0
+    return np.asarray(value), N / w, first, second
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _score_hmm(
+    startprob: Floats, transmat: Floats, emissionprob: Floats, symbols: Integers, lengths: Integers
+) -> Any:
+    s, A, B = (
+        np.ascontiguousarray(startprob),
+        np.ascontiguousarray(transmat),
+        np.ascontiguousarray(emissionprob),
+    )
+    x, (K, V) = symbols.astype(np.int64), B.shape
+    if len(s) != K or A.shape != (K, K):
+        raise ValueError("startprob (K,), transmat (K, K), emissionprob (K, V) do not fit")
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    for n in range(len(lengths)):
+        if lengths[n] < 1:
+            raise ValueError("a sequence has at least one symbol")
+        offsets[n + 1] = offsets[n] + lengths[n]
+    if offsets[-1] != len(x):
+        raise ValueError("the lengths of the sequences do not add up to the number of symbols")
+    lowest, highest = 0, 0
+    for t in range(len(x)):
+        lowest, highest = min(lowest, x[t]), max(highest, x[t])
+    if lowest < -1 or highest >= V:
+        raise ValueError("a symbol is not one of 0 .. V - 1, nor -1 for one not observed")
+    each = np.ones(len(lengths))
+    if K == 2:
+        a, b, c, value = counts((0, 0), s, A, B, x, offsets, each)
+    elif K == 3:
+        a, b, c, value = counts((0, 0, 0), s, A, B, x, offsets, each)
+    else:
+        a, b, c, value = counts(np.empty(K), s, A, B, x, offsets, each)
+    if value == -np.inf:
+        a[:], b[:], c[:] = np.nan, np.nan, np.nan
+    return np.asarray(value), a / s, b / A, c / B
+
+
+for _op, _score in (
+    (GaussianMixture1D, _score_1d),
+    (GaussianMixture, _score_2d),
+    (CategoricalHMM, _score_hmm),
+):
+
+    @register_funcify_default_op_cache_key(_op)  # type: ignore[untyped-decorator]
+    def _funcify(op: Op, node: Apply, *, score: Any = _score, **kwargs: Any) -> Any:  # noqa: ARG001
+        return score, VERSION
