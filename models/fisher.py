@@ -50,7 +50,7 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 
 from models import hmm_kernels, kernels, load, mixture_kernels
 from models.categorical_hmm import MASKED
-from models.hmm_kernels import counts
+from models.hmm_kernels import LANES, counts, read
 from models.mixture_kernels import moments, moments_1d
 from models.records import DegenerateError, Floats, Integers
 
@@ -450,12 +450,13 @@ def _score_hmm(
     if lowest < -1 or highest >= V:
         raise ValueError("a symbol is not one of 0 .. V - 1, nor -1 for one not observed")
     each = np.ones(len(lengths))
+    text = read(x, offsets, K, V)
     if K == 2:
-        a, b, c, value = counts((0, 0), s, A, B, x, offsets, each)
+        a, b, c, value = counts((0, 0), s, A, B, text, each)
     elif K == 3:
-        a, b, c, value = counts((0, 0, 0), s, A, B, x, offsets, each)
+        a, b, c, value = counts((0, 0, 0), s, A, B, text, each)
     else:
-        a, b, c, value = counts(np.empty(K), s, A, B, x, offsets, each)
+        a, b, c, value = counts(np.empty(-(-K // LANES) * LANES), s, A, B, text, each)
     if value == -np.inf:
         a[:], b[:], c[:] = np.nan, np.nan, np.nan
     return np.asarray(value), a / s, b / A, c / B

@@ -780,6 +780,7 @@ def _read(
     return words, ends
 
 
+@_entry((_Written, _Written, types.int64, types.int64))  # type: ignore[untyped-decorator]
 def read(symbols: Integers, offsets: Integers, K: int, V: int) -> Text:
     """Return sequences as `counts` takes them.
 
@@ -792,7 +793,10 @@ def read(symbols: Integers, offsets: Integers, K: int, V: int) -> Text:
     K, V : int
         Hidden states and symbols.
     """
-    letters = V + bool((symbols < 0).any())
+    letters = V
+    for t in range(len(symbols)):
+        if symbols[t] < 0:
+            letters = V + 1
     most = min(TABLE // K**2, len(symbols) // SPELLING)  # words of the greatest length
     length = 1
     while length < EVERY and letters ** (length + 1) <= most:

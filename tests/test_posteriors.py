@@ -314,7 +314,7 @@ def test_prior_draws_are_those_of_the_graph(name, interpreted):
     case = make_case(name, K=2, size=40)
     n, dims = 1500, case.dims
     ours = prior.draws(name, dims, case.data, n, np.random.default_rng(1)).arrays()
-    observed = bayesian.observations(name, case.data, dims.get("n_features", 0))
+    observed = bayesian.observations(name, case.data)
     model = bayesian.build(name, dims, observed)
     theirs = dict(
         zip(ours, pm.draw([model[field] for field in ours], draws=n, random_seed=2), strict=True)
