@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from comparisons import benchmark_posteriors
 from models import categorical_hmm, kernels, load
 from models import gaussian_mixture_2d as gaussian_mixture
 
@@ -523,7 +524,7 @@ def _first_fit(work: str, size: int, peer: str, program: str, module: str) -> li
     return [FirstFit(work, size, peer, median(times[::2]), median(times[1::2]))]
 
 
-type Measured = Cell | FirstFit | Peak
+type Measured = Cell | FirstFit | Peak | benchmark_posteriors.Row
 
 
 def _in_a_process(*arguments: str) -> float:
@@ -602,36 +603,36 @@ def _processor() -> str:
 
 
 def plan(
-    works: Sequence[Work], *, quick: bool = False
+    words: Sequence[str] = (), *, quick: bool = False
 ) -> list[tuple[str, Callable[[], Sequence[Measured]]]]:
     """Return what is to be measured, each with a title.
 
     Parameters
     ----------
-    works : sequence of Work
+    words : sequence of str, optional
+        Only what has one of them in its title, in capitals or not.
     quick : bool, optional
-        Only data of up to `QUICK` rows or steps, and no peaks of memory.
+        Only data of up to `QUICK` rows or steps, no peaks of memory and no posteriors.
     """
     planned: list[tuple[str, Callable[[], Sequence[Measured]]]] = [
         (f"{work.name}, size {size:,}", partial(cells, work, size))
-        for work in works
+        for work in WORKS
         for size in work.sizes
         if not quick or size <= QUICK
     ]
-    names = [work.name for work in works]
-    planned += [
-        (f"{first[0]}, first fit", partial(_first_fit, *first))
-        for first in FIRST
-        if first[0] in names
-    ]
+    planned += [(f"{first[0]}, first fit", partial(_first_fit, *first)) for first in FIRST]
     if not quick:
         planned += [
-            (f"{name}, size {size:,}, memory", partial(_peak, name, method, size, limit))
+            (f"{name}, size {size:,}, memory, {method}", partial(_peak, name, method, size, limit))
             for name, size, methods, limit in MEMORY
             for method in methods
-            if any(name.startswith(chosen) for chosen in names)
         ]
-    return planned
+        planned += [(title, study) for title, study in benchmark_posteriors.STUDIES.items()]
+    return [
+        (title, measure)
+        for title, measure in planned
+        if not words or any(word.lower() in title.lower() for word in words)
+    ]
 
 
 def as_json(measured: Sequence[Measured]) -> dict[str, Any]:
@@ -645,6 +646,7 @@ def as_json(measured: Sequence[Measured]) -> dict[str, Any]:
         "cells": of(Cell),
         "first_fits": of(FirstFit),
         "memory": of(Peak),
+        "posteriors": of(benchmark_posteriors.Row),
     }
 
 

@@ -63,15 +63,6 @@ class Row:
     target: float
     note: str = ""
 
-    def __str__(self) -> str:
-        verdict = "reached" if self.ratio >= self.target else "MISSED"
-        return (
-            f"{self.name}: {self.ours:.4g} {self.unit}, stock {self.stock:.4g}: "
-            f"{self.ratio:.3g} times, target {self.target:g}: {verdict}"
-            + f" ({self.note})"
-            * bool(self.note)
-        )
-
 
 def _scan(symbols: Any, startprob: Any, transmat: Any, emissionprob: Any) -> Any:
     """Return the log-likelihood by a scaled forward algorithm in a loop.
@@ -310,24 +301,20 @@ def effective() -> Iterator[Row]:
         yield Row(name, "a second", ours, stock, ours / stock, 5.0)
 
 
-def rows() -> Iterator[Row]:
-    """Yield all rows; it takes some minutes, most of them compilation."""
-    yield from gradients()
-    yield from compilations()
-    yield from effective()
+def _rows(kind: Callable[[], Iterator[Row]]) -> list[Row]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return list(kind())
 
 
-def main(arguments: list[str]) -> None:
-    """Do one task in this process, or print all rows, or those of one kind."""
-    warnings.simplefilter("ignore")
-    if arguments and arguments[0] in TASKS:
-        task, side = arguments
-        print(json.dumps(TASKS[task](side)))
-        return
-    kinds = {"gradients": gradients, "compilations": compilations, "effective": effective}
-    for row in (kinds[arguments[0]] if arguments else rows)():
-        print(row, flush=True)
+STUDIES = {
+    "posterior, gradients": partial(_rows, gradients),
+    "posterior, compilation": partial(_rows, compilations),
+    "posterior, effective draws": partial(_rows, effective),
+}
+"""What `comparisons.benchmark` measures of posteriors; some minutes, most of them compilation."""
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    warnings.simplefilter("ignore")
+    print(json.dumps(TASKS[sys.argv[1]](sys.argv[2])))

@@ -172,7 +172,7 @@ def parser() -> argparse.ArgumentParser:
         help="time the estimators beside the libraries",
         description="Fit the same data from the same start with ours and each library by turns, "
         "check that the results are equal, and print the ratios of the times. Leave the machine "
-        "alone meanwhile; all of it takes about a quarter of an hour.",
+        "alone meanwhile; all of it takes about half an hour.",
         epilog="Exit status: 0 if all results are equal, however long they took; 1 if not.",
     )
     bench.add_argument(
@@ -183,7 +183,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",
         metavar="WORD",
-        help="only work whose name has one of these words, such as 'HMM'",
+        help="only what has one of these words in its title, such as 'HMM' or 'posterior'",
     )
     bench.add_argument(
         "--json", metavar="FILE", help="also write the results there; '-' is standard output"
@@ -308,15 +308,10 @@ def _bench(arguments: argparse.Namespace) -> int:
     from reports import speed
 
     notes = Console(stderr=True)
-    works = [
-        work
-        for work in benchmark.WORKS
-        if not arguments.only or any(w.lower() in work.name.lower() for w in arguments.only)
-    ]
-    if not works:
-        names = ", ".join(repr(work.name) for work in benchmark.WORKS)
-        raise UsageError(f"no work has such a word in its name; there are {names}")
-    plan = benchmark.plan(works, quick=arguments.quick)
+    plan = benchmark.plan(arguments.only or (), quick=arguments.quick)
+    if not plan:
+        titles = "; ".join(title for title, _ in benchmark.plan(quick=arguments.quick))
+        raise UsageError(f"nothing to measure has such a word in its title; there are: {titles}")
     measured: list[Any] = []
     for number, (title, measure) in enumerate(plan, start=1):
         with notes.status(f"[{number}/{len(plan)}] {title} ..."):

@@ -42,6 +42,12 @@ ALT = (
 
 FIRST = ("work", "size", "beside", "ours", "theirs")
 PEAK = ("work", "library", "size", "peak", "limit")
+POSTERIOR = ("what", "ours", "stock", "ratio", "aim")
+
+STOCK = (
+    "The E-step as the gradient ([Fisher's identity](fisher.md)), beside stock PyMC with the same "
+    "priors: `pm.NormalMixture`, `pm.Mixture` of `pm.MvNormal`, and a forward algorithm by `scan`."
+)
 
 
 def sections(content: Entry) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
@@ -102,6 +108,7 @@ def print_table(content: Entry, console: Console) -> None:
         heads, *body = (row[:3] + row[4:] for row in (COLUMNS, *rows))  # the ratio tells theirs
         show(work, heads, 1, body)
     show("First fit in a fresh process", FIRST, 2, map(_first, content["first_fits"]))
+    show("Posteriors, beside stock PyMC", POSTERIOR, 0, map(_posterior, content["posteriors"]))
     show("Memory at the peak, beyond data and imports", PEAK, 1, map(_peak, content["memory"]))
     if absent(content):
         console.print(absent(content), style="dim", highlight=False)
@@ -121,10 +128,16 @@ def _peak(peak: Entry) -> tuple[str, ...]:
     return (peak["work"], peak["library"], size, f"{peak['megabytes']:.0f} MB", limit)
 
 
+def _posterior(row: Entry) -> tuple[str, ...]:
+    figures = (f"{row[side]:.3g} {row['unit']}" for side in ("ours", "stock"))
+    return (row["name"], *figures, f"{row['ratio']:.1f}", _aim(row["ratio"], row["target"]))
+
+
 def markdown(content: Entry) -> str:
     """Return the page, with the picture `benchmark.png` beside it."""
     machine = ", ".join(f"{name} {value}" for name, value in content["machine"].items() if value)
     aims = [c for c in content["cells"] if c["target"] is not None and c["ratio"] is not None]
+    aims += content["posteriors"]
     met = sum(c["ratio"] >= c["target"] for c in aims)
     kernel = max(c["kernel"] for c in content["cells"])
     parts = [
@@ -141,6 +154,10 @@ def markdown(content: Entry) -> str:
         "## The first fit in a fresh process",
         FRESH,
         _table(FIRST, map(_first, content["first_fits"])),
+        "## Posteriors",
+        STOCK,
+        _table(POSTERIOR, map(_posterior, content["posteriors"])),
+        *dict.fromkeys(f"{r['name']}: {r['note']}." for r in content["posteriors"] if r["note"]),
         "## Memory",
         "What a fit takes at its peak beyond its data, the interpreter and its imports, in a "
         "process of its own.",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from comparisons import benchmark
+from comparisons import benchmark, benchmark_posteriors
 from reports import cli, speed
 
 
@@ -57,16 +57,18 @@ def test_a_compiled_e_step_that_differs_is_told():
 
 
 def test_all_work_is_planned_and_a_quick_one_leaves_out_what_takes_long():
-    titles = [title for title, _ in benchmark.plan(benchmark.WORKS)]
-    assert len(set(titles)) == len(titles) - sum(len(m) - 1 for _, _, m, _ in benchmark.MEMORY)
+    titles = [title for title, _ in benchmark.plan()]
+    assert len(set(titles)) == len(titles)
     for work in benchmark.WORKS:
         for size, peer in work.targets:
             assert size in work.sizes
             assert peer in work.peers
             assert f"{work.name}, size {size:,}" in titles
-    quick = [title for title, _ in benchmark.plan(benchmark.WORKS, quick=True)]
+    quick = [title for title, _ in benchmark.plan(quick=True)]
     assert set(quick) < set(titles)
-    assert not [title for title in quick if "memory" in title or "000,000" in title]
+    assert not [t for t in quick if "memory" in t or "000,000" in t or "posterior" in t]
+    only = [title for title, _ in benchmark.plan(["POSTERIOR", "streamed"])]
+    assert len(only) == 1 + len(benchmark_posteriors.STUDIES)
 
 
 def test_peaks_are_those_of_a_process_of_their_own():
@@ -87,13 +89,16 @@ def content():
     absent = benchmark.Cell("1D mixture, K=2", "pomegranate", 100, 20, 1e-16, "it is not there")
     first = benchmark.FirstFit("1D mixture, K=2", 300, "scikit-learn", 1.5, 1.4)
     peak = benchmark.Peak("1D mixture, K=2, streamed from a file", "ours", 10**8, 120.4, 300.0)
-    return benchmark.as_json([cell, missed, absent, first, peak])
+    posterior = benchmark_posteriors.Row("gradient", "µs", 20.0, 1600.0, 80.0, 60.0, "a bound")
+    return benchmark.as_json([cell, missed, absent, first, peak, posterior])
 
 
 def test_the_page_and_the_table_tell_what_was_measured(content, tmp_path):
     speed.write(content, tmp_path, json.dumps(content))
     page = (tmp_path / "benchmark.md").read_text("utf-8")
-    assert "1 of 2 aims are met." in page
+    assert "2 of 3 aims are met." in page
+    assert "| gradient | 20 µs | 1.6e+03 µs | 80.0 | 60 ✓ |" in page
+    assert "gradient: a bound." in page
     assert "Not measured: it is not there." in page
     row = "| 100 | scikit-learn | 200 µs | 8 ms | 40.0 | 35.0-41.0 | 30 ✓ | 1e-15 | 1e-16 |"
     assert row in page
@@ -115,6 +120,7 @@ def test_the_command_writes_json_and_fails_if_results_differ(hasty, monkeypatch,
     monkeypatch.setattr(benchmark, "WORKS", cells)
     monkeypatch.setattr(benchmark, "FIRST", ())
     monkeypatch.setattr(benchmark, "MEMORY", ())
+    monkeypatch.setattr(benchmark_posteriors, "STUDIES", {})
     assert cli.main(["bench", "--json", "-", "--out", str(tmp_path)]) == 0
     content = json.loads(capsys.readouterr().out)
     assert {cell["peer"] for cell in content["cells"]} == set(benchmark.HMM_PEERS)

@@ -76,7 +76,7 @@ def test_help_and_list(lockstep):
         (["fit"], "invalid choice: 'fit'"),
         (["report", "--only", "nothing"], "there is no scenario 'nothing'; there are gmm1d-"),
         (["report", "--implementations", "R"], "there is no implementation 'R'; there are em"),
-        (["bench", "--only", "GPU"], "no work has such a word in its name; there are '1D mixture"),
+        (["bench", "--only", "GPU"], "has such a word in its title; there are: 1D mixture"),
         (["report", "--seed", "-1"], "invalid whole number from 0 value: '-1'"),
         (["compare", "x.csv", "--components", "2"], "required: --model"),
         (["compare", "x.csv", "--model", "lda", "--components", "2"], "invalid choice: 'lda'"),
