@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import arviz as az
@@ -170,6 +171,15 @@ def test_a_quick_report_does_without_the_stock_posterior(model_name):
         problem(case, model_name, Mode.AS_CONFIGURED)
     )
     assert "quick" in reason
+
+
+def test_the_stock_posterior_is_not_tried_on_data_that_would_take_it_hours():
+    case = make_case("gaussian_mixture_1d")
+    unsupported = implementations()["pymc-stock"].unsupported
+    asked = replace(problem(case, case.model.NAME, Mode.AS_CONFIGURED), quick=False)
+    assert unsupported(asked) is None
+    large = replace(asked, data=np.zeros(20_001))
+    assert unsupported(large).startswith("20,001 observations would take it long")
 
 
 def test_what_goes_wrong_in_a_fit_is_returned_with_its_traceback(monkeypatch):

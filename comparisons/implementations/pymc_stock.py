@@ -6,6 +6,7 @@ longer, so a quick report does without.
 
 from __future__ import annotations
 
+import models
 from comparisons.implementations import _nuts, _pymc
 from comparisons.problem import Problem
 from models.fits import PosteriorFit
@@ -16,10 +17,20 @@ KIND = "posterior"
 SUMMARY = "the same posterior with PyMC's own likelihoods and gradients"
 
 
+MOST = 20_000
+"""Observations. A hundred thousand gradients of the 1D mixture then take some minutes; they grow
+with the number of observations."""
+
+
 def unsupported(problem: Problem) -> str | None:
     """Return why it cannot or should not do the problem, or None."""
     if problem.quick:
         return "it checks pymc-nuts, and a quick report does without"
+    if (size := models.load(problem.model).size(problem.data)) > MOST:
+        return (
+            f"{size:,} observations would take it long; pymc-nuts has the same posterior, and "
+            f"this checks it for up to {MOST:,}"
+        )
     return _pymc.unsupported(problem)
 
 
