@@ -35,8 +35,8 @@ ROW, STEP = 1e-7, 1e-5
 """Seconds, about, that a readable E-step takes for a row and component of a mixture, and for a step
 of a hidden Markov model."""
 
-WORK = 2**20
-"""Products of numbers in one part, about: a millisecond's work, of which starting a thread is a
+WORK = 2**22
+"""Products of numbers in one part, about: a millisecond's work or two, of which waking a thread is a
 small share."""
 
 

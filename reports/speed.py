@@ -93,7 +93,8 @@ def print_table(content: Entry, console: Console) -> None:
     def table(heads: Sequence[str], left: int) -> Table:
         made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
         for n, head in enumerate(heads):
-            made.add_column(head, justify="left" if n in (0, left) else "right", no_wrap=True)
+            words = n in (0, left)
+            made.add_column(head, justify="left" if words else "right", no_wrap=not words)
         return made
 
     def show(title: str, heads: Sequence[str], left: int, body: Iterable[Sequence[str]]) -> None:
