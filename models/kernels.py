@@ -36,8 +36,8 @@ ROW, STEP = 1e-7, 1e-5
 of a hidden Markov model."""
 
 WORK = 2**22
-"""Products of numbers in one part, about: a millisecond's work or two, of which waking a thread is a
-small share."""
+"""Products of numbers in one part, about: a millisecond's work or two, of which waking a thread
+is a small share."""
 
 
 _without: defaultdict[str, float] = defaultdict(float)
