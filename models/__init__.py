@@ -133,6 +133,7 @@ SHARED = (
     "mixture_kernels",
     "records",
     "simplex",
+    "softmax",
     "stock",
     "uncertainty",
 )

@@ -307,22 +307,25 @@ def gaussian_mixture_2d(
             beta=np.full(D, 0.5),
             shape=(K, D),
         )
-        # The precision of component k is A_k A_k', with A_k = unit_k diag(roots_k).
+        # The precision of component k is A_k A_k', and the inverse of A_k' the Cholesky factor of
+        # its covariance. Sums of products with unit matrices, which numba takes into one loop.
+        on = np.array([np.diag(row) for row in np.eye(D)])
         roots = pt.sqrt(squares / priors.covariance_scale)  # (K, D)
-        unit = pt.eye(D) * pt.ones((K, 1, 1))
+        A = (roots[:, :, None, None] * on).sum(axis=1)  # (K, D, D)
         if D > 1:
+            off = np.zeros((len(rows), D, D))
+            off[range(len(rows)), rows, columns] = 1 / np.sqrt(priors.covariance_scale)
             above = pm.Normal("bartlett_above", 0, 1, shape=(K, len(rows)))
-            above /= pt.sqrt(squares[:, columns])
-            unit = pt.set_subtensor(unit[:, rows, columns], above)
-        # unit = I + U with U^D = 0, so this recursion is exact; LAPACK's inverse would add
-        # 20 seconds of compilation.
-        inverse = pt.eye(D) * pt.ones((K, 1, 1))
+            A += (above[:, :, None, None] * off).sum(axis=1)
+        # A = (I + U) diag(roots) with U^D = 0, so this recursion for the inverse of I + U is
+        # exact; LAPACK's would add 20 seconds of compilation.
+        U, inverse = A / roots[:, None] - np.eye(D), pt.ones((K, 1, 1)) * np.eye(D)
         for _ in range(D - 1):
-            product = ((unit - pt.eye(D))[..., None] * inverse[:, None]).sum(axis=2)
-            inverse = pt.eye(D) - product  # (K, D, D)
+            inverse = np.eye(D) - (U[..., None] * inverse[:, None]).sum(axis=2)  # (K, D, D)
         cholesky = (inverse / roots[..., None]).mT
 
-        value = likelihoods.gaussian_mixture_2d(z, weights, z_means, cholesky)
+        factors = {"cholesky": cholesky} if stock else {"precisions_cholesky": A}
+        value = likelihoods.gaussian_mixture_2d(z, weights, z_means, **factors)
         pm.Potential("log_likelihood", value - z.shape[0] * pt.log(scale).sum())
 
         z_covariances = (cholesky[..., :, None, :] * cholesky[..., None, :, :]).sum(axis=-1)
@@ -438,6 +441,8 @@ def _simplex(name: str, concentration: float, shape: tuple[int, ...]) -> TensorV
     import pymc as pm
     import pytensor.tensor as pt
 
+    from models.softmax import Softmax
+
     if shape[-1] == 1:
         return pm.Deterministic(name, pt.ones(shape))
-    return pm.Dirichlet(name, np.full(shape, concentration))
+    return pm.Dirichlet(name, np.full(shape, concentration), default_transform=Softmax())

@@ -42,6 +42,7 @@ from typing import Any, ClassVar
 import numba
 import numpy as np
 import pytensor.tensor as pt
+from llvmlite.binding import add_symbol
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.gradient import DisconnectedType, disconnected_type, grad_not_implemented
 from pytensor.graph.basic import Apply, Constant
@@ -50,8 +51,7 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 
 from models import hmm_kernels, kernels, load, mixture_kernels
 from models.categorical_hmm import MASKED
-from models.hmm_kernels import LANES, counts, read
-from models.mixture_kernels import moments, moments_1d
+from models.hmm_kernels import NO_LENGTH, NO_SYMBOL
 from models.records import DegenerateError, Floats, Integers
 
 _MIXTURE_1D: Any = load("gaussian_mixture_1d")
@@ -237,6 +237,27 @@ class GaussianMixture(LogLikelihood):
         return value, (score.weights, score.means, np.tril(2 * score.covariances @ cholesky))
 
 
+class GaussianMixtureByPrecisions(GaussianMixture):
+    """Of the same mixture; the precisions are ``precisions_cholesky precisions_cholesky'``."""
+
+    PARAMETERS: ClassVar = {"weights": "K", "means": "KD", "precisions_cholesky": "KDD"}
+
+    def e_step(self, weights: Floats, means: Floats, precisions_cholesky: Floats, x: Floats) -> Any:
+        """Return the log-likelihood and the scores.
+
+        With S the second moment about the mean, the score of the upper triangular U of a precision
+        ``U U'`` is the upper half of ``N_k U^-T - S U``.
+        """
+        U = np.triu(precisions_cholesky)
+        inverse = np.linalg.inv(U)
+        parameters = _MIXTURE_2D.Parameters(weights, means, inverse.mT @ inverse)
+        statistics: Any
+        statistics, value = kernels.e_step(_MIXTURE_2D)(parameters, x)
+        score = _MIXTURE_2D.score(statistics, parameters)
+        by_factor = statistics.counts[:, None, None] * inverse.mT - statistics.second @ U
+        return value, (score.weights, score.means, np.triu(by_factor))
+
+
 class CategoricalHMM(LogLikelihood):
     """Of the hidden Markov model with categorical emissions; a masked symbol is -1."""
 
@@ -295,7 +316,9 @@ def gaussian_mixture_1d(x: Any, weights: Any, means: Any, variances: Any) -> Any
     return GaussianMixture1D()(weights, means, variances, x)[0]
 
 
-def gaussian_mixture_2d(x: Any, weights: Any, means: Any, cholesky: Any) -> Any:
+def gaussian_mixture_2d(
+    x: Any, weights: Any, means: Any, cholesky: Any = None, *, precisions_cholesky: Any = None
+) -> Any:
     """Return the log-likelihood of the Gaussian mixture, in any dimension.
 
     Parameters
@@ -307,6 +330,9 @@ def gaussian_mixture_2d(x: Any, weights: Any, means: Any, cholesky: Any) -> Any:
     cholesky : tensor_like, shape (K, D, D)
         Lower triangular, the factors of the covariances: what `pm.LKJCholeskyCov` returns first.
         Above the diagonal it is taken for zero.
+    precisions_cholesky : tensor_like, shape (K, D, D)
+        Instead of them, upper triangular factors U of the precisions ``U U'``. Below the diagonal
+        they are taken for zero.
 
     Returns
     -------
@@ -315,9 +341,15 @@ def gaussian_mixture_2d(x: Any, weights: Any, means: Any, cholesky: Any) -> Any:
 
     Raises
     ------
+    TypeError
+        Unless there is one of cholesky and precisions_cholesky.
     ValueError
         As for `gaussian_mixture_1d`.
     """
+    if (cholesky is None) == (precisions_cholesky is None):
+        raise TypeError("give either cholesky or precisions_cholesky")
+    if cholesky is None:
+        return GaussianMixtureByPrecisions()(weights, means, precisions_cholesky, x)[0]
     return GaussianMixture()(weights, means, cholesky, x)[0]
 
 
@@ -354,117 +386,101 @@ def categorical_hmm(
     return CategoricalHMM()(startprob, transmat, emissionprob, symbols, lengths)[0]
 
 
-# The compiled twins. numba does not keep them, as it would not notice a change in what they call;
-# PyTensor keeps whole graphs, under `VERSION`.
+def _by_name(kernel: Any, name: str) -> Any:
+    """Return a kernel as a function that compiled ones call by a name.
+
+    What calls it then compiles in no time and is kept, without the kernel's code in it.
+    """
+    add_symbol(name, kernel.address)
+    return numba.types.ExternalFunction(name, kernel._sig)
+
+
+_mixture_1d = _by_name(mixture_kernels.score_1d, "lockstep_gaussian_mixture_1d")
+_mixture = _by_name(mixture_kernels.score, "lockstep_gaussian_mixture")
+_mixture_by_precisions = _by_name(
+    mixture_kernels.score_by_precisions, "lockstep_gaussian_mixture_by_precisions"
+)
+_hmm = _by_name(hmm_kernels.score, "lockstep_categorical_hmm")
+
+# The compiled Ops. numba does not keep them; PyTensor keeps whole graphs, under `VERSION`.
 _twin = numba.njit(error_model="numpy")
 
 
 @_twin  # type: ignore[untyped-decorator]
 def _score_1d(weights: Floats, means: Floats, variances: Floats, x: Floats) -> Any:
-    w, m, v = (
+    w, m, v, x = (
         np.ascontiguousarray(weights),
         np.ascontiguousarray(means),
         np.ascontiguousarray(variances),
+        np.ascontiguousarray(x),
     )
-    if len(m) != len(w) or len(v) != len(w):
+    K, N = len(w), len(x)
+    if len(m) != K or len(v) != K:
         raise ValueError("weights, means and variances differ in length")
-    if len(x) == 0:
-        return np.asarray(0.0), np.zeros_like(w), np.zeros_like(m), np.zeros_like(v)
-    N, first, second, value = moments_1d(np.ascontiguousarray(x), np.empty(0), w, m, v)
-    return np.asarray(value), N / w, first / v, 0.5 * (second / v - N) / v
+    out = np.zeros(1 + 3 * K)
+    if N > 0:
+        _mixture_1d(w.ctypes, m.ctypes, v.ctypes, x.ctypes, out.ctypes, K, N)
+    return np.asarray(out[0]), out[1 : 1 + K], out[1 + K : 1 + 2 * K], out[1 + 2 * K :]
 
 
-@_twin  # type: ignore[untyped-decorator]
-def _solve(L: Floats, b: Floats) -> None:
-    """Replace b, of shape (D, n), by the solution u of ``L u = b``."""
-    for i in range(len(L)):
-        for j in range(b.shape[1]):
-            for k in range(i):
-                b[i, j] -= L[i, k] * b[k, j]
-            b[i, j] /= L[i, i]
+def _score_of(kernel: Any) -> Any:
+    """Return the compiled Op of a mixture, whose kernel takes covariances in one form or other."""
+
+    @_twin  # type: ignore[untyped-decorator]
+    def score(weights: Floats, means: Floats, factors: Floats, x: Floats) -> Any:
+        w, m, f, x = (
+            np.ascontiguousarray(weights),
+            np.ascontiguousarray(means),
+            np.ascontiguousarray(factors),
+            np.ascontiguousarray(x),
+        )
+        (K, D), N = m.shape, len(x)
+        if len(w) != K or f.shape != (K, D, D) or x.shape[1] != D:
+            raise ValueError("weights (K,), means (K, D), factors (K, D, D), x (N, D) do not fit")
+        out = np.zeros(1 + K + K * D + K * D * D)
+        if N > 0:
+            kernel(w.ctypes, m.ctypes, f.ctypes, x.ctypes, out.ctypes, K, D, N)
+        a, b = 1 + K, 1 + K + K * D
+        return np.asarray(out[0]), out[1:a], out[a:b].reshape(K, D), out[b:].reshape(K, D, D)
+
+    return score
 
 
-@_twin  # type: ignore[untyped-decorator]
-def _solve_transposed(L: Floats, b: Floats) -> None:
-    """Replace b, of shape (D, n), by the solution u of ``L' u = b``."""
-    for i in range(len(L) - 1, -1, -1):
-        for j in range(b.shape[1]):
-            for k in range(i + 1, len(L)):
-                b[i, j] -= L[k, i] * b[k, j]
-            b[i, j] /= L[i, i]
-
-
-@_twin  # type: ignore[untyped-decorator]
-def _score_2d(weights: Floats, means: Floats, cholesky: Floats, x: Floats) -> Any:
-    """With W the second moment of ``L^-1 (x - mean)``, the score of L is that of ``L^-T (W - N)``.
-
-    That is ``2 G L`` for ``G = (P S P - N P) / 2`` and ``P = L^-T L^-1``, see the model's `score`.
-    """
-    w, m, factors = (
-        np.ascontiguousarray(weights),
-        np.ascontiguousarray(means),
-        np.ascontiguousarray(cholesky),
-    )
-    K, D = m.shape
-    if len(w) != K or factors.shape != (K, D, D) or x.shape[1] != D:
-        raise ValueError("weights (K,), means (K, D), cholesky (K, D, D), x (N, D) do not fit")
-    if len(x) == 0:
-        return np.asarray(0.0), np.zeros_like(w), np.zeros_like(m), np.zeros_like(factors)
-    N, first, second, value = moments(np.ascontiguousarray(x), np.empty(0), w, m, factors)
-    for k in range(K):
-        L, u, W = factors[k], first[k].reshape(D, 1), second[k]
-        _solve(L, u)
-        _solve_transposed(L, u)
-        _solve(L, W)
-        _solve(L, W.T)
-        for i in range(D):
-            W[i, i] -= N[k]
-        _solve_transposed(L, W)
-        for i in range(D):
-            W[i, i + 1 :] = 0.0
-    return np.asarray(value), N / w, first, second
+_score_2d, _score_by_precisions = _score_of(_mixture), _score_of(_mixture_by_precisions)
 
 
 @_twin  # type: ignore[untyped-decorator]
 def _score_hmm(
     startprob: Floats, transmat: Floats, emissionprob: Floats, symbols: Integers, lengths: Integers
 ) -> Any:
-    s, A, B = (
+    s, A, B, x, each = (
         np.ascontiguousarray(startprob),
         np.ascontiguousarray(transmat),
         np.ascontiguousarray(emissionprob),
+        symbols.astype(np.int64),
+        lengths.astype(np.int64),
     )
-    x, (K, V) = symbols.astype(np.int64), B.shape
+    K, V = B.shape
     if len(s) != K or A.shape != (K, K):
         raise ValueError("startprob (K,), transmat (K, K), emissionprob (K, V) do not fit")
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    for n in range(len(lengths)):
-        if lengths[n] < 1:
-            raise ValueError("a sequence has at least one symbol")
-        offsets[n + 1] = offsets[n] + lengths[n]
-    if offsets[-1] != len(x):
-        raise ValueError("the lengths of the sequences do not add up to the number of symbols")
-    lowest, highest = 0, 0
-    for t in range(len(x)):
-        lowest, highest = min(lowest, x[t]), max(highest, x[t])
-    if lowest < -1 or highest >= V:
+    out = np.zeros(1 + K + K * K + K * V)
+    wrong = _hmm(
+        s.ctypes, A.ctypes, B.ctypes, x.ctypes, each.ctypes, out.ctypes, K, V, len(x), len(each)
+    )
+    if wrong == NO_SYMBOL:
         raise ValueError("a symbol is not one of 0 .. V - 1, nor -1 for one not observed")
-    each = np.ones(len(lengths))
-    text = read(x, offsets, K, V)
-    if K == 2:
-        a, b, c, value = counts((0, 0), s, A, B, text, each)
-    elif K == 3:
-        a, b, c, value = counts((0, 0, 0), s, A, B, text, each)
-    else:
-        a, b, c, value = counts(np.empty(-(-K // LANES) * LANES), s, A, B, text, each)
-    if value == -np.inf:
-        a[:], b[:], c[:] = np.nan, np.nan, np.nan
-    return np.asarray(value), a / s, b / A, c / B
+    if wrong == NO_LENGTH:
+        raise ValueError(
+            "a sequence has no symbol, or the lengths do not add up to the number of symbols"
+        )
+    a, b = 1 + K, 1 + K + K * K
+    return np.asarray(out[0]), out[1:a], out[a:b].reshape(K, K), out[b:].reshape(K, V)
 
 
 for _op, _score in (
     (GaussianMixture1D, _score_1d),
     (GaussianMixture, _score_2d),
+    (GaussianMixtureByPrecisions, _score_by_precisions),
     (CategoricalHMM, _score_hmm),
 ):
 

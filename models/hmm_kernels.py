@@ -64,6 +64,9 @@ FEW = 3
 LANES = 8
 """Numbers that one instruction takes, or two on a processor with shorter vectors."""
 
+NO_SYMBOL, NO_LENGTH = 1, 2
+"""What `score` returns of symbols, or of lengths, that cannot be."""
+
 # What an entry is called with, so that it is ready when this module has been imported. Arrays that
 # may be written to pass for read-only ones.
 _Vector, _Matrix = (types.Array(types.float64, n, "C", readonly=True) for n in (1, 2))
@@ -808,3 +811,68 @@ def read(symbols: Integers, offsets: Integers, K: int, V: int) -> Text:
 def states_of(K: int) -> Any:
     """Return what stands for K states: a tuple if they are few."""
     return (0,) * K if 2 <= K <= FEW else np.empty(-(-K // LANES) * LANES)
+
+
+_Numbers, _Places = types.CPointer(types.float64), types.CPointer(types.int64)
+
+
+@numba.cfunc(  # type: ignore[untyped-decorator]
+    types.int64(*(_Numbers,) * 3, *(_Places,) * 2, _Numbers, *(types.int64,) * 4),
+    cache=True,
+    error_model="numpy",
+)
+def score(
+    startprob: Any, transmat: Any, emissionprob: Any, symbols: Any, lengths: Any, out: Any,
+    K: int, V: int, T: int, n: int,
+) -> int:  # fmt: skip
+    """Compute the log-likelihood and `categorical_hmm.score`, for callers in C's manner.
+
+    Parameters
+    ----------
+    startprob, transmat, emissionprob : address of K, K K and K V numbers
+    symbols : address of T integers
+        All sequences, one after the other; -1 where masked.
+    lengths : address of n integers
+        The sequences' lengths.
+    out : address of 1 + K + K K + K V numbers
+        Set to the log-likelihood, and the derivatives by startprob, transmat and emissionprob.
+        These are not numbers where a sequence is impossible.
+    K, V, T, n : int
+
+    Returns
+    -------
+    int
+        0, or what is wrong: `NO_SYMBOL` or `NO_LENGTH`.
+    """
+    s, A, B, x, each, result = (
+        numba.carray(startprob, K),
+        numba.carray(transmat, (K, K)),
+        numba.carray(emissionprob, (K, V)),
+        numba.carray(symbols, T),
+        numba.carray(lengths, n),
+        numba.carray(out, 1 + K + K * K + K * V),
+    )
+    offsets = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        if each[i] < 1:
+            return NO_LENGTH
+        offsets[i + 1] = offsets[i] + each[i]
+    if offsets[n] != T:
+        return NO_LENGTH
+    for t in range(T):
+        if x[t] < -1 or x[t] >= V:
+            return NO_SYMBOL
+    text, once = read(x, offsets, K, V), np.ones(n)
+    if K == 2:
+        a, b, c, value = counts((0, 0), s, A, B, text, once)
+    elif K == 3:
+        a, b, c, value = counts((0, 0, 0), s, A, B, text, once)
+    else:
+        a, b, c, value = counts(np.empty(-(-K // LANES) * LANES), s, A, B, text, once)
+    result[0] = value
+    result[1 : 1 + K] = a / s
+    result[1 + K : 1 + K + K * K] = (b / A).ravel()
+    result[1 + K + K * K :] = (c / B).ravel()
+    if value == -np.inf:
+        result[1:] = np.nan
+    return 0

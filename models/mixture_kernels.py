@@ -1,4 +1,4 @@
-"""Compiled twins of the mixtures' E-steps, from which `models.kernels` chooses.
+"""Compiled twins of the mixtures' E-steps, from which `models.kernels` chooses, and their scores.
 
 `gaussian_mixture_1d` and `gaussian_mixture_2d` are the definitions and the place to read; here is
 the same arithmetic in an order that a processor likes. Rows are taken in blocks that stay in the
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import numba
 import numpy as np
@@ -496,3 +497,143 @@ def climb(
             done += 1
     n = done + 1 if sound or done else 0
     return path_weights[:n], path_means[:n], path_covariances[:n], trace[:n], changes[:done]
+
+
+_Numbers = types.CPointer(types.float64)
+
+
+@numba.cfunc(  # type: ignore[untyped-decorator]
+    types.void(*(_Numbers,) * 5, types.int64, types.int64), cache=True, error_model="numpy"
+)
+def score_1d(weights: Any, means: Any, variances: Any, x: Any, out: Any, K: int, N: int) -> None:
+    """Compute the log-likelihood and `gaussian_mixture_1d.score`, for callers in C's manner.
+
+    Parameters
+    ----------
+    weights, means, variances : address of K numbers
+    x : address of N numbers
+    out : address of 1 + 3 K numbers
+        Set to the log-likelihood, and the derivatives by weights, means and variances.
+    K, N : int
+    """
+    w, m, v, result = (
+        numba.carray(weights, K),
+        numba.carray(means, K),
+        numba.carray(variances, K),
+        numba.carray(out, 1 + 3 * K),
+    )
+    counts, first, second, result[0] = moments_1d(numba.carray(x, N), np.empty(0), w, m, v)
+    for k in range(K):
+        result[1 + k] = counts[k] / w[k]
+        result[1 + K + k] = first[k] / v[k]
+        result[1 + 2 * K + k] = 0.5 * (second[k] / v[k] - counts[k]) / v[k]
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _solve(L: Floats, b: Floats) -> None:
+    """Replace b, of shape (D, n), by the solution u of ``L u = b``."""
+    for i in range(len(L)):
+        for j in range(b.shape[1]):
+            for k in range(i):
+                b[i, j] -= L[i, k] * b[k, j]
+            b[i, j] /= L[i, i]
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _solve_transposed(L: Floats, b: Floats) -> None:
+    """Replace b, of shape (D, n), by the solution u of ``L' u = b``."""
+    for i in range(len(L) - 1, -1, -1):
+        for j in range(b.shape[1]):
+            for k in range(i + 1, len(L)):
+                b[i, j] -= L[k, i] * b[k, j]
+            b[i, j] /= L[i, i]
+
+
+@numba.cfunc(  # type: ignore[untyped-decorator]
+    types.void(*(_Numbers,) * 5, *(types.int64,) * 3), cache=True, error_model="numpy"
+)
+def score(
+    weights: Any, means: Any, cholesky: Any, x: Any, out: Any, K: int, D: int, N: int
+) -> None:
+    """Compute the log-likelihood and its score, for callers in C's manner.
+
+    With W the second moment of ``L^-1 (x - mean)``, the score of a Cholesky factor L is the lower
+    half of ``L^-T (W - N_k)``. That is ``2 G L`` for ``G = (P S P - N_k P) / 2``, the derivative by
+    the covariance in `gaussian_mixture_2d.score`, and the precision ``P = L^-T L^-1``.
+
+    Parameters
+    ----------
+    weights : address of K numbers
+    means : address of K D numbers
+    cholesky : address of K D D numbers
+        The lower Cholesky factors of the covariances.
+    x : address of N D numbers
+    out : address of 1 + K + K D + K D D numbers
+        Set to the log-likelihood, and the derivatives by weights, means and factors.
+    K, D, N : int
+    """
+    w, factors = numba.carray(weights, K), numba.carray(cholesky, (K, D, D))
+    result = numba.carray(out, 1 + K + K * D + K * D * D)
+    counts, first, second, result[0] = moments(
+        numba.carray(x, (N, D)), np.empty(0), w, numba.carray(means, (K, D)), factors
+    )
+    for k in range(K):
+        L, u, W = factors[k], first[k].reshape(D, 1), second[k]
+        _solve(L, u)
+        _solve_transposed(L, u)
+        _solve(L, W)
+        _solve(L, W.T)
+        for i in range(D):
+            W[i, i] -= counts[k]
+        _solve_transposed(L, W)
+        for i in range(D):
+            W[i, i + 1 :] = 0.0
+    result[1 : 1 + K] = counts / w
+    result[1 + K : 1 + K + K * D] = first.ravel()
+    result[1 + K + K * D :] = second.ravel()
+
+
+@numba.cfunc(  # type: ignore[untyped-decorator]
+    types.void(*(_Numbers,) * 5, *(types.int64,) * 3), cache=True, error_model="numpy"
+)
+def score_by_precisions(
+    weights: Any, means: Any, precisions_cholesky: Any, x: Any, out: Any, K: int, D: int, N: int
+) -> None:
+    """Compute what `score` does, of factors U of the precisions ``U U'``.
+
+    With S the second moment of ``x - mean``, the score of U is the upper half of
+    ``N_k U^-T - S U``, and that of a mean ``U U'`` times the first moment.
+
+    Parameters
+    ----------
+    precisions_cholesky : address of K D D numbers
+        Upper triangular.
+    weights, means, x, out, K, D, N
+        As for `score`.
+    """
+    w, factors = numba.carray(weights, K), numba.carray(precisions_cholesky, (K, D, D))
+    result = numba.carray(out, 1 + K + K * D + K * D * D)
+    cholesky = np.zeros((K, D, D))
+    for k in range(K):
+        for i in range(D):
+            cholesky[k, i, i] = 1.0
+        _solve(factors[k].T, cholesky[k])
+    counts, first, second, result[0] = moments(
+        numba.carray(x, (N, D)), np.empty(0), w, numba.carray(means, (K, D)), cholesky
+    )
+    for k in range(K):
+        U, mean, factor = factors[k], 1 + K + k * D, 1 + K + K * D + k * D * D
+        result[1 + k] = counts[k] / w[k]
+        result[mean : mean + D] = 0.0
+        for j in range(D):
+            whitened = 0.0
+            for i in range(j + 1):
+                whitened += U[i, j] * first[k, i]
+            for i in range(j + 1):
+                result[mean + i] += U[i, j] * whitened
+        for i in range(D):
+            for j in range(D):
+                place = factor + i * D + j
+                result[place] = counts[k] / U[i, i] if i == j else 0.0
+                for l in range(j + 1 if i <= j else 0):  # noqa: E741 - a row of S
+                    result[place] -= second[k, i, l] * U[l, j]

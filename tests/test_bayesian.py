@@ -235,7 +235,7 @@ def test_what_is_not_supported_says_why():
 
 @pytest.fixture
 def short(monkeypatch):
-    for constant in ("QUICK_DRAWS", "QUICK_TUNE"):
+    for constant in ("QUICK_DRAWS", "TUNE"):
         monkeypatch.setattr(_nuts, constant, 6)
 
 

@@ -15,7 +15,7 @@ from models.records import Floats
 
 CHAINS, QUICK_CHAINS = 4, 2
 DRAWS, QUICK_DRAWS = 2000, 500
-TUNE, QUICK_TUNE = 1000, 500
+TUNE = 500  # nutpie adapts in 400
 TARGET_ACCEPT = 0.9
 # Diagonal plus a few directions: on the HMM, whose parameters are correlated, it makes about 1.5
 # times the effective draws of a diagonal mass matrix in 0.6 of the steps.
@@ -123,7 +123,6 @@ def sample(problem: Problem, *, stock: bool) -> PosteriorFit:
 
     chains = QUICK_CHAINS if problem.quick else CHAINS
     draws = QUICK_DRAWS if problem.quick else DRAWS
-    tune = QUICK_TUNE if problem.quick else TUNE
 
     with _pymc.quiet():
         graph = _pymc.graph(problem, stock=stock)
@@ -131,7 +130,7 @@ def sample(problem: Problem, *, stock: bool) -> PosteriorFit:
         def start(rng: np.random.Generator) -> Floats:
             return graph.flat(bayesian.start(problem.model, problem.dims, problem.data, rng))
 
-        trace = draw(graph, start, chains=chains, draws=draws, tune=tune, seed=problem.seed)
+        trace = draw(graph, start, chains=chains, draws=draws, tune=TUNE, seed=problem.seed)
         parameters = graph.parameters(trace.posterior["x"].to_numpy())
 
     statistics = {
@@ -143,7 +142,7 @@ def sample(problem: Problem, *, stock: bool) -> PosteriorFit:
         "sampler": f"nutpie {nutpie.__version__}, PyMC {pm.__version__}",
         "chains": chains,
         "draws": draws,
-        "tune": tune,
+        "tune": TUNE,
         "target_accept": TARGET_ACCEPT,
         "mass_matrix": ADAPTATION,
         "priors": bayesian.describe(problem.model),

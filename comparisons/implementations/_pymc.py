@@ -87,8 +87,11 @@ class Graph:
 
     @cached_property
     def _constrain(self) -> Callable[[Floats], list[Floats]]:
-        from pymc.pytensorf import compile as compile_function
+        """All draws at once, so there is no need to compile it."""
+        import pytensor
+        import pytensor.tensor as pt
         from pymc.pytensorf import join_nonshared_inputs
+        from pytensor.graph.replace import vectorize_graph
 
         outputs, joined = join_nonshared_inputs(
             point=self._point,
@@ -98,19 +101,24 @@ class Graph:
             inputs=self.model.value_vars,
             make_inputs_shared=False,
         )
-        with self.model:
-            function: Callable[[Floats], list[Floats]] = _unchecked(
-                compile_function([joined], outputs)
+        draws = pt.matrix("draws", shape=(None, self.n_dim))
+        mode = pytensor.compile.mode.Mode(linker="py", optimizer="fast_compile")
+        with pytensor.config.change_flags(cxx=""):
+            function: Callable[[Floats], list[Floats]] = pytensor.function(
+                [draws], vectorize_graph(outputs, {joined: draws}), mode=mode
             )
         return function
 
     def parameters(self, draws: Floats) -> Parameters:
         """Return draws of the unconstrained vector, shape (chain, draw, n_dim), as parameters."""
-        lead = draws.shape[:2]
-        rows = [self._constrain(draw) for draw in draws.reshape(-1, self.n_dim)]
-        stacked = [np.array(column) for column in zip(*rows, strict=True)]
-        return models.load(self.name).Parameters(
-            *(values.reshape(*lead, *values.shape[1:]) for values in stacked)
+        record, lead = models.load(self.name).Parameters, draws.shape[:2]
+        stacked = self._constrain(draws.reshape(-1, self.n_dim))
+        shapes = [self.model[field.name].type.shape for field in fields(record)]
+        return record(
+            *(  # what does not depend on the draws comes once
+                np.broadcast_to(values, (int(np.prod(lead)), *shape)).reshape(*lead, *shape)
+                for values, shape in zip(stacked, shapes, strict=True)
+            )
         )
 
 
