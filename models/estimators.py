@@ -74,7 +74,7 @@ class _Watch:
     tol : float
         Below it a gain is small, per unit of `mass`.
     max_iter : int
-    report : callable
+    report : callable or None
         Called with iteration, objective and gain, the latter two per unit of `mass`.
     mass : float
     small : bool
@@ -83,13 +83,14 @@ class _Watch:
 
     tol: float
     max_iter: int
-    report: Callable[[int, float, float], None]
+    report: Callable[[int, float, float], None] | None
     mass: float = 1.0
     small: bool = False
 
     def __call__(self, iteration: int, objective: float, gain: float) -> tuple[Status, str] | None:
         objective, gain = objective / self.mass, gain / self.mass
-        self.report(iteration, objective, gain)
+        if self.report is not None:
+            self.report(iteration, objective, gain)
         was_small, self.small = self.small, abs(gain) < self.tol
         if not (self.small and (was_small or iteration == self.max_iter)):
             return None
@@ -483,6 +484,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def _climb(
         self, start: Parameters, x: Floats, weights: Floats | None, mass: float, warm: bool
     ) -> PointFit:
+        report = self._report if self.verbose else None
         fit = em.fit(
             MIXTURE,
             start,
@@ -493,7 +495,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             prior=self.prior,
             accelerate=self.accelerate,
             options=self._options(),
-            watch=_Watch(self.tol, self.max_iter, self._report, mass, small=warm),
+            watch=_Watch(self.tol, self.max_iter, report, mass, small=warm),
             keep_path=False,
         )
         if not len(_climbed(fit)):
@@ -501,7 +503,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return fit
 
     def _report(self, iteration: int, value: float, gain: float) -> None:
-        if self.verbose and iteration % self.verbose_interval == 0:
+        if iteration % self.verbose_interval == 0:
             print(f"  Iteration {iteration}: {value:.8f} ({gain:+.3g})")
 
     def _parameters(self) -> gaussian_mixture.Parameters:
@@ -516,10 +518,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.weights_ = parameters.weights.copy()
         self.means_ = parameters.means.copy()
         self.covariances_ = _of_type(full, kind)
-        D = full.shape[-1]
         if kind in ("full", "tied"):
             L = np.linalg.cholesky(self.covariances_)
-            self.precisions_cholesky_ = np.linalg.solve(L, np.eye(D)).mT.copy()
+            self.precisions_cholesky_ = np.linalg.inv(L).mT.copy()
             self.precisions_ = self.precisions_cholesky_ @ self.precisions_cholesky_.mT
         else:
             self.precisions_cholesky_ = 1 / np.sqrt(self.covariances_)
@@ -839,7 +840,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
                     prior=self._prior(start),
                     accelerate=self.accelerate,
                     update=self._update if self._holds(start) else None,
-                    watch=_Watch(self.tol, self.n_iter, self._report),
+                    watch=_Watch(self.tol, self.n_iter, self._report if self.verbose else None),
                     keep_path=False,
                 )
             )
@@ -1128,8 +1129,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         return categorical_hmm.Parameters(**kept)
 
     def _report(self, iteration: int, value: float, gain: float) -> None:
-        if self.verbose:
-            print(f"{iteration:>10d} {value:>16.8f} {gain:>+16.8f}", file=sys.stderr)
+        print(f"{iteration:>10d} {value:>16.8f} {gain:>+16.8f}", file=sys.stderr)
 
 
 ATTRIBUTES = {"s": "startprob_", "t": "transmat_", "e": "emissionprob_"}
