@@ -11,7 +11,8 @@ another scale (logarithms, ordered values, a simplex) has the chain rule from Py
 
 Data may be `pm.Data`: a graph once compiled serves any data, of any size. In Python the E-step is
 that of `models.kernels` and the score the model's own; compiled by numba, as PyTensor and nutpie
-do it, both are one function that never calls Python. There are no second derivatives.
+do it, a graph calls both by the address of one function, `score` of the kernels, and never calls
+Python. There are no second derivatives.
 
 References
 ----------
@@ -387,9 +388,10 @@ def categorical_hmm(
 
 
 def _by_name(kernel: Any, name: str) -> Any:
-    """Return a kernel as a function that compiled ones call by a name.
+    """Return a kernel as a function that compiled ones call by that name.
 
-    What calls it then compiles in no time and is kept, without the kernel's code in it.
+    The kernel's code is not compiled into them; and an address, which another process does not
+    share, would keep PyTensor from keeping them.
     """
     add_symbol(name, kernel.address)
     return numba.types.ExternalFunction(name, kernel._sig)
