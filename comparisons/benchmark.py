@@ -17,7 +17,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from statistics import median
@@ -536,23 +536,26 @@ def _in_a_process(*arguments: str) -> float:
     return float(done.stdout.split()[-1])
 
 
-def _high_water() -> float:
+def _high_water(*, anew: bool = False) -> float:
+    """Return the most memory that this process has had, in MB; from here on, if anew."""
     try:
+        if anew:
+            with suppress(OSError), open("/proc/self/clear_refs", "w") as references:
+                references.write("5")
         with open("/proc/self/status") as lines:
-            return (
-                next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
-            )
+            peak = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
+        return float(peak) / 2**10
     except OSError:  # only Linux has it; there getrusage counts what the parent had as well
         import resource
 
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+        peak_so_far = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak_so_far / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _peak_of_a_fit(work: Work, size: int, method: str) -> float:
     getattr(work.problem(1000), method)()  # imports, and warms up
     problem = work.problem(size)
-    before = _high_water()
+    before = _high_water(anew=True)
     getattr(problem, method)()
     return _high_water() - before
 
@@ -571,7 +574,7 @@ def _peak_of_a_stream() -> float:
         "precisions_init": [[[1.0]], [[1.0]]],
     }
     GaussianMixture(2, **start).partial_fit(rng.normal(size=(1000, 1)))
-    before = _high_water()
+    before = _high_water(anew=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.npy"
         x = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=(STREAMED, 1))
