@@ -545,7 +545,7 @@ def _high_water(*, anew: bool = False) -> float:
         with open("/proc/self/status") as lines:
             peak = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
         return float(peak) / 2**10
-    except OSError:  # only Linux has it; there getrusage counts what the parent had as well
+    except (OSError, StopIteration):  # only Linux has it, and its getrusage counts the parent too
         import resource
 
         peak_so_far = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -3,7 +3,7 @@
 Stock is what a PyMC user would write: `pm.NormalMixture`, `pm.Mixture` of `pm.MvNormal`, and for
 the hidden Markov model a forward algorithm by `scan`, scaled so as to need no logarithm within the
 loop. Priors are the same on both sides, and so are the drivers: PyMC's own compiled log-density for
-gradients, nutpie's NUTS for draws.
+gradients, nutpie's NUTS for draws, called on each side as its users call it (`sample`).
 """
 
 from __future__ import annotations

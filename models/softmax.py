@@ -10,17 +10,12 @@ from pymc.logprob.transforms import Transform
 
 
 class Softmax(Transform):  # type: ignore[misc]
-    """Rows of K probabilities as K - 1 numbers: their logarithms less the mean of these, but one.
+    """Rows of K probabilities as K - 1 numbers v: the centred logarithms, without the last.
 
-    The same coordinates as those of `pm.distributions.transforms.simplex`, on the same scale.
-    With ``y = (v_1, ..., v_{K-1}, -sum v)`` the probabilities are ``p = softmax(y)``, and the
-    determinant of the Jacobian of ``(p_1, ..., p_{K-1})`` by v is ``K p_1 ... p_K`` [1]_.
-
-    References
-    ----------
-    .. [1] Aitchison (1986), The Statistical Analysis of Compositional Data, section 6.2: the
-       additive log-ratio, with ``dp / dy_{i} = p_1 ... p_K``; the change from it to v has the
-       determinant K.
+    The same function as `pm.distributions.transforms.simplex`. With
+    ``y = (v_1, ..., v_{K-1}, -sum v)`` the probabilities are ``p = softmax(y)``. Of
+    ``(p_1, ..., p_{K-1})`` by the log ratios ``log(p_i / p_K)`` the Jacobian's determinant is
+    ``p_1 ... p_K``, and of these, ``v + sum v``, by v it is K: together ``K p_1 ... p_K``.
     """
 
     name = "simplex"

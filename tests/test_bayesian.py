@@ -182,7 +182,7 @@ def test_a_graph_serves_other_data_as_a_fresh_one_would(name, likelihood, interp
 def test_draws_are_parameters_and_depend_on_the_seed_alone(
     name, implementation, interpreted, monkeypatch, capfd
 ):
-    for constant in ("QUICK_DRAWS", "QUICK_TUNE", "QUICK_BLOCK", "RESTART_STEPS", "MAX_BLOCKS"):
+    for constant in ("QUICK_DRAWS", "TUNE", "QUICK_BLOCK", "RESTART_STEPS", "MAX_BLOCKS"):
         monkeypatch.setattr(_nuts, constant, 6, raising=False)
         monkeypatch.setattr(_advi, constant, 6, raising=False)
     first, other = draw_problem(name, seed=1, size=16), draw_problem(name, seed=2, size=16)
