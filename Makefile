@@ -35,7 +35,7 @@ help:  ## List the targets
 	  -r requirements.txt
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo "Compiling the kernels"
-	@$(BIN)/python -c "import models.hmm_kernels, models.mixture_kernels"
+	@$(BIN)/python -c "import lockstep.models.hmm_kernels, lockstep.models.mixture_kernels"
 	@touch $@
 
 .PHONY: env
@@ -55,16 +55,16 @@ peer-tests: env  ## Run scikit-learn's and hmmlearn's own tests on our estimator
 
 .PHONY: coverage
 coverage: env  ## Simulate 1,000 data sets and write docs/coverage.md
-	@$(BIN)/python -m comparisons.studies docs/coverage.md
+	@$(BIN)/python -m lockstep.comparisons.studies docs/coverage.md
 
 .PHONY: convergence
 convergence: env  ## Sample every scenario from four seeds and write docs/convergence.md
-	@$(BIN)/python -m comparisons.convergence docs/convergence.md
+	@$(BIN)/python -m lockstep.comparisons.convergence docs/convergence.md
 
 .PHONY: small-samples
 small-samples: env  ## Compare MLE and Bayes from 15 to 5,000 observations: docs/small-samples.md
-	@$(BIN)/python -m comparisons.small_samples docs/small-samples.md
-	@$(BIN)/python -c "from reports.figures.small_samples import main; main('docs/small-samples.png')"
+	@$(BIN)/python -m lockstep.comparisons.small_samples docs/small-samples.md
+	@$(BIN)/python -c "from lockstep.reports.figures.small_samples import main; main('docs/small-samples.png')"
 
 .PHONY: bench
 bench: env  ## Time the estimators beside the libraries and write docs/benchmark.md
@@ -72,7 +72,7 @@ bench: env  ## Time the estimators beside the libraries and write docs/benchmark
 
 .PHONY: vectors
 vectors: env  ## Make the conformance vectors anew, at 50 digits
-	@$(BIN)/python -m comparisons.vectors.generate
+	@$(BIN)/python -m lockstep.comparisons.vectors.generate
 
 .PHONY: validation
 validation: env  ## Validate right and wrong implementations, and write docs/validation.md
@@ -80,7 +80,7 @@ validation: env  ## Validate right and wrong implementations, and write docs/val
 
 .PHONY: calibration
 calibration: env  ## Rank 200 prior draws a model among posterior draws, write docs/calibration.md
-	@$(BIN)/python -m comparisons.calibration docs/calibration.md
+	@$(BIN)/python -m lockstep.comparisons.calibration docs/calibration.md
 
 .PHONY: check
 check: env  ## Lint, check the format and the types

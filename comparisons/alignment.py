@@ -1,6 +1,6 @@
 """Which component of one fit is which of another: labels are arbitrary until matched.
 
-A point fit is matched with the reference by its parameters (`models.labels.matching`). A
+A point fit is matched with the reference by its parameters (`lockstep.models.labels.matching`). A
 posterior is relabelled draw by draw before anything is averaged over draws, by Stephens's
 algorithm [1]_: with p_nk = p(z_n = k | x) in one draw and q_nk the average over all relabelled
 draws, each draw takes the permutation whose p is nearest to q (Kullback-Leibler), an assignment
@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from models import Data, Model
-from models.labels import assignments, matching
-from models.records import Floats, Integers, Parameters
+from lockstep.models import Data, Model
+from lockstep.models.labels import assignments, matching
+from lockstep.models.records import Floats, Integers, Parameters
 
 __all__ = ["Relabelled", "matching", "memberships", "relabel", "stephens"]
 

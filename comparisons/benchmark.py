@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from comparisons import benchmark_posteriors
-from models import categorical_hmm, kernels, load
-from models import gaussian_mixture_2d as gaussian_mixture
+from lockstep.comparisons import benchmark_posteriors
+from lockstep.models import categorical_hmm, kernels, load
+from lockstep.models import gaussian_mixture_2d as gaussian_mixture
 
 ITERATIONS, FEW_ITERATIONS = 20, 2
 QUICK = 10**4
@@ -166,8 +166,8 @@ class Mixture:
         }
 
     def ours(self) -> Any:
-        """Fit with `models.estimators.GaussianMixture`."""
-        from models.estimators import GaussianMixture
+        """Fit with `lockstep.models.estimators.GaussianMixture`."""
+        from lockstep.models.estimators import GaussianMixture
 
         return GaussianMixture(**self.settings).fit(self.x)
 
@@ -244,8 +244,8 @@ class Chain:
         return model.fit(self.symbols, self.lengths)
 
     def ours(self) -> Any:
-        """Fit with `models.estimators.CategoricalHMM`."""
-        from models.estimators import CategoricalHMM
+        """Fit with `lockstep.models.estimators.CategoricalHMM`."""
+        from lockstep.models.estimators import CategoricalHMM
 
         return self._fit(CategoricalHMM)
 
@@ -516,7 +516,7 @@ FIRST = (
 def _first_fit(work: str, size: int, peer: str, program: str, module: str) -> list[FirstFit]:
     times = []
     for _ in range(ROUNDS):
-        for source in ("models.estimators", module):
+        for source in ("lockstep.models.estimators", module):
             begin = time.perf_counter()
             command = [sys.executable, "-c", program.format(module=source)]
             subprocess.run(command, check=True, capture_output=True)
@@ -529,7 +529,7 @@ type Measured = Cell | FirstFit | Peak | benchmark_posteriors.Row
 
 def _in_a_process(*arguments: str) -> float:
     """Return the number that this module prints when it is run with these arguments."""
-    command = [sys.executable, "-m", "comparisons.benchmark", *arguments]
+    command = [sys.executable, "-m", "lockstep.comparisons.benchmark", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[2:])} failed:\n{done.stderr}")
@@ -565,7 +565,7 @@ def _peak_of_a_stream() -> float:
     import tempfile
     from pathlib import Path
 
-    from models.estimators import GaussianMixture
+    from lockstep.models.estimators import GaussianMixture
 
     rng = np.random.default_rng(0)
     start: dict[str, Any] = {

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models import bayesian, categorical_hmm, load
-from models.records import Floats
+from lockstep.models import bayesian, categorical_hmm, load
+from lockstep.models.records import Floats
 
 if TYPE_CHECKING:
     from pymc import Model
@@ -183,7 +183,7 @@ def compile_likelihood(side: str) -> dict[str, float]:
     from pymc.pytensorf import compile as compile_function
 
     name = "gaussian_mixture_2d"
-    likelihood = importlib.import_module(f"models.{side}").gaussian_mixture_2d
+    likelihood = importlib.import_module(f"lockstep.models.{side}").gaussian_mixture_2d
     data, _ = problem(name, 300)
     began = time.perf_counter()
     inputs = [pt.tensor(shape=shape, dtype="float64") for shape in ((2,), (2, 2), (2, 2, 2))]
@@ -221,8 +221,8 @@ def sample(side: str) -> dict[str, float]:
     import arviz as az
     import nutpie
 
-    from comparisons.implementations import _nuts, _pymc
-    from comparisons.scenarios import scenarios
+    from lockstep.comparisons.implementations import _nuts, _pymc
+    from lockstep.comparisons.scenarios import scenarios
 
     name, prepared = "categorical_hmm", scenarios()["hmm-weather"].prepare()
     dims = dict(prepared.dims)
@@ -277,7 +277,7 @@ def fresh(task: str, side: str, folder: str) -> dict[str, float]:
     return found
 
 
-MODULE = "comparisons.benchmark_posteriors"
+MODULE = "lockstep.comparisons.benchmark_posteriors"
 GRADIENTS = (
     ("categorical_hmm", "HMM, K=2, V=3, T=2,000", 2000, 60.0),
     ("gaussian_mixture_2d", "2D mixture, K=2, N=10^4", 10**4, 10.0),

@@ -20,14 +20,14 @@ from uuid import uuid4
 
 import numpy as np
 
-import comparisons.implementations
-import models
-from comparisons import problem as problem_module
-from comparisons.files import write_whole
-from comparisons.implementations import guests, implementations
-from comparisons.problem import Problem
-from models.fits import Fit, PointFit, PosteriorFit, Status
-from models.records import Floats, Parameters
+import lockstep.comparisons.implementations as rows
+from lockstep import models
+from lockstep.comparisons import problem as problem_module
+from lockstep.comparisons.files import write_whole
+from lockstep.comparisons.implementations import guests, implementations
+from lockstep.comparisons.problem import Problem
+from lockstep.models.fits import Fit, PointFit, PosteriorFit, Status
+from lockstep.models.records import Floats, Parameters
 
 PACKAGES = (
     "numpy",
@@ -69,7 +69,7 @@ def _source_hash(implementation: str) -> str:
     if implementation in guests():
         return uuid4().hex  # its source may lie anywhere: no other run's fit is known to be its own
     file = Path(str(implementations()[implementation].__file__))
-    shared = sorted(Path(comparisons.implementations.__path__[0]).glob("_*.py"))
+    shared = sorted(Path(rows.__path__[0]).glob("_*.py"))
     problem = Path(str(problem_module.__file__))
     this = Path(__file__)  # the format of an entry
     return hash_sources(Path(models.__path__[0]), file, problem, this, *shared)
@@ -140,7 +140,7 @@ def _pack(timed: Timed) -> bytes:
 
     def add(name: str, value: Parameters | Floats | None) -> None:
         if isinstance(value, Parameters):
-            about["model"] = type(value).__module__.removeprefix("models.")
+            about["model"] = type(value).__module__.rpartition(".")[2]
             arrays.update({f"{name}.{field}": a for field, a in value.arrays().items()})
         elif value is not None:
             arrays[name] = value

@@ -1,10 +1,10 @@
 """Simulation-based calibration: are the posteriors what Bayes' rule says they are.
 
-``python -m comparisons.calibration docs/calibration.md`` (or ``make calibration``) draws parameters
-from the prior, data from the parameters, and a posterior from the data, many times. If prior, model
-and sampler are in order, the rank of what was drawn among its posterior draws is uniform, for every
-function of parameters and data [1]_. That is judged by the ECDF of the ranks within simultaneous
-bands [2]_.
+``make calibration`` (``python -m lockstep.comparisons.calibration docs/calibration.md``) draws
+parameters from the prior, data from the parameters, and a posterior from the data, many times. If
+prior, model and sampler are in order, the rank of what was drawn among its posterior draws is
+uniform, for every function of parameters and data [1]_. That is judged by the ECDF of the ranks
+within simultaneous bands [2]_.
 
 References
 ----------
@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from comparisons.implementations import _nuts, _pymc
-from models import bayesian, load
-from models.bayesian import PRIORS
-from models.records import Floats, Integers, Parameters, entries
+from lockstep.comparisons.implementations import _nuts, _pymc
+from lockstep.models import bayesian, load
+from lockstep.models.bayesian import PRIORS
+from lockstep.models.records import Floats, Integers, Parameters, entries
 
 DATA_SETS = 200
 SEED = 5

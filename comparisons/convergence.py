@@ -1,6 +1,6 @@
 """Do the posteriors pass their checks from any seed? Every scenario with structure, four seeds.
 
-``python -m comparisons.convergence docs/convergence.md`` (or ``make convergence``) fits every
+``make convergence`` (``python -m lockstep.comparisons.convergence docs/convergence.md``) fits every
 scenario with every implementation that gives a posterior, full length, from each seed, and files
 each check. Finished fits are kept as for a report.
 """
@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import models
-from comparisons.alignment import relabel
-from comparisons.cache import FitCache, Timed, versions
-from comparisons.diagnostics import E_BFMI, ESS, R_HAT, Check, diagnose
-from comparisons.implementations import implementations
-from comparisons.judging import log_likelihoods
-from comparisons.run import run
-from comparisons.scenarios import scenarios
-from comparisons.suite import Plan
-from models.fits import PosteriorFit
+from lockstep import models
+from lockstep.comparisons.alignment import relabel
+from lockstep.comparisons.cache import FitCache, Timed, versions
+from lockstep.comparisons.diagnostics import E_BFMI, ESS, R_HAT, Check, diagnose
+from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.judging import log_likelihoods
+from lockstep.comparisons.run import run
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.comparisons.suite import Plan
+from lockstep.models.fits import PosteriorFit
 
 SEEDS = (0, 1, 2, 3)
 """The default and three others."""

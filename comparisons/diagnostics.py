@@ -22,9 +22,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from comparisons.alignment import Relabelled
-from models.fits import PosteriorFit
-from models.records import Floats, Parameters, entries
+from lockstep.comparisons.alignment import Relabelled
+from lockstep.models.fits import PosteriorFit
+from lockstep.models.records import Floats, Parameters, entries
 
 R_HAT, ESS, DIVERGENCES, E_BFMI = 1.01, 400.0, 0, 0.3
 QUICK_R_HAT, QUICK_ESS = 1.05, 100.0

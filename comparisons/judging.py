@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
-import models
-from comparisons import diagnostics, predictive, prior
-from comparisons.alignment import matching, relabel
-from comparisons.cache import Timed
-from comparisons.implementations import implementations
-from comparisons.problem import Mode
-from comparisons.run import Failure, Result, Task
-from comparisons.scenarios import Prepared, Published, Scenario
-from models import Data, Model, uncertainty
-from models.fits import PointFit, PosteriorFit, Status
-from models.records import Floats, Parameters, entries
+from lockstep import models
+from lockstep.comparisons import diagnostics, predictive, prior
+from lockstep.comparisons.alignment import matching, relabel
+from lockstep.comparisons.cache import Timed
+from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.problem import Mode
+from lockstep.comparisons.run import Failure, Result, Task
+from lockstep.comparisons.scenarios import Prepared, Published, Scenario
+from lockstep.models import Data, Model, uncertainty
+from lockstep.models.fits import PointFit, PosteriorFit, Status
+from lockstep.models.records import Floats, Parameters, entries
 
 LOCKSTEP = 1e-9
 """Matched fits agree if at every iteration no parameter differs by more than this, means counted

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import models
-from comparisons.scenarios import Prepared, Scenario
+from lockstep import models
+from lockstep.comparisons.scenarios import Prepared, Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from models.records import Floats, Integers
+    from lockstep.models.records import Floats, Integers
 
 N_ITER = 50
 """Iterations of the matched fits."""

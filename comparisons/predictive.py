@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from comparisons import prior
-from models import Data, Model
-from models.records import Floats, Integers, Parameters
+from lockstep.comparisons import prior
+from lockstep.models import Data, Model
+from lockstep.models.records import Floats, Integers, Parameters
 
 AT_ONCE = 4_000_000
 """Draws times units times components held in memory."""

@@ -1,4 +1,4 @@
-"""Draws from the priors of `models.bayesian`, by NumPy alone.
+"""Draws from the priors of `lockstep.models.bayesian`, by NumPy alone.
 
 The priors are conjugate families that NumPy and SciPy sample directly, so seeing what they say of
 the data needs no compilation. Their constants come from `models.bayesian.PRIORS`, the one place
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-import models
-from models import Data, bayesian
-from models.records import Parameters
+from lockstep import models
+from lockstep.models import Data, bayesian
+from lockstep.models.records import Parameters
 
 
 def draws(

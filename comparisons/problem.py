@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models import Data
-    from models.records import Parameters
+    from lockstep.models import Data
+    from lockstep.models.records import Parameters
 
 
 class Mode(StrEnum):

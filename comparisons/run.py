@@ -12,10 +12,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
-from comparisons.cache import FitCache, Timed, key
-from comparisons.implementations import Implementation, guests, implementations, invite
-from comparisons.problem import Mode, Problem
-from models.fits import Status
+from lockstep.comparisons.cache import FitCache, Timed, key
+from lockstep.comparisons.implementations import Implementation, guests, implementations, invite
+from lockstep.comparisons.problem import Mode, Problem
+from lockstep.models.fits import Status
 
 
 @dataclass(frozen=True, eq=False)

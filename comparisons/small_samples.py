@@ -1,6 +1,6 @@
 """MLE and Bayes from 15 observations to 5,000: where each is in its element, and how they meet.
 
-``python -m comparisons.small_samples docs/small-samples.md`` (or ``make small-samples``) draws data
+``make small-samples`` (``python -m lockstep.comparisons.small_samples FILE``) draws data
 sets of each size from three Gaussians, fits each by EM (as configured: the best of ten starts) and
 by NUTS, and writes a row for each into ``comparisons/small_samples.csv``, from which the report's
 figure and the page are made.
@@ -26,14 +26,14 @@ from pathlib import Path
 
 import numpy as np
 
-import models
-from comparisons import predictive
-from comparisons.implementations import implementations
-from comparisons.problem import Mode, Problem
-from models import gaussian_mixture_1d, uncertainty
-from models.fits import PointFit, PosteriorFit, Status
-from models.labels import matching
-from models.records import Floats, Parameters
+from lockstep import models
+from lockstep.comparisons import predictive
+from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.problem import Mode, Problem
+from lockstep.models import gaussian_mixture_1d, uncertainty
+from lockstep.models.fits import PointFit, PosteriorFit, Status
+from lockstep.models.labels import matching
+from lockstep.models.records import Floats, Parameters
 
 MODEL = models.load("gaussian_mixture_1d")
 

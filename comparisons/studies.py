@@ -1,7 +1,7 @@
 """Studies over many simulated data sets: too long for a test, short enough for a coffee.
 
-``python -m comparisons.studies docs/coverage.md`` (or ``make coverage``) simulates data sets from
-a scenario's truth, fits each, and counts how often the Wald intervals hold the truth.
+``make coverage`` (``python -m lockstep.comparisons.studies docs/coverage.md``) simulates data sets
+from a scenario's truth, fits each, and counts how often the Wald intervals hold the truth.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-import models
-from comparisons.scenarios import scenarios
-from models import em, uncertainty
-from models.fits import Status
-from models.labels import matching
-from models.records import Floats, Parameters, entries
+from lockstep import models
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.models import em, uncertainty
+from lockstep.models.fits import Status
+from lockstep.models.labels import matching
+from lockstep.models.records import Floats, Parameters, entries
 
 SCENARIO = "gmm1d-notebook"
 DATA_SETS = 1000

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from platform import machine, system
 from typing import Any
 
-from comparisons.cache import FitCache, key, versions
-from comparisons.implementations import implementations
-from comparisons.judging import Judge
-from comparisons.problem import Mode, Problem
-from comparisons.run import Result, Task, run
-from comparisons.scenarios import Prepared, Scenario
-from models.records import Parameters
+from lockstep.comparisons.cache import FitCache, key, versions
+from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.judging import Judge
+from lockstep.comparisons.problem import Mode, Problem
+from lockstep.comparisons.run import Result, Task, run
+from lockstep.comparisons.scenarios import Prepared, Scenario
+from lockstep.models.records import Parameters
 
 SCHEMA_VERSION = 1
 
@@ -87,7 +87,7 @@ def compare(plan: Plan, cache: FitCache, announce: Callable[[Task, Result, bool]
     plan : Plan
     cache : FitCache
     announce : callable
-        As for `comparisons.run.run`.
+        As for `lockstep.comparisons.run.run`.
     """
     began = time.perf_counter()
     tasks = plan.tasks()

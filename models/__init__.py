@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     import numpy as np
 
-    from models import records
-    from models.records import Floats, Integers
+    from lockstep.models import records
+    from lockstep.models.records import Floats, Integers
 
 type Data = Floats | tuple[Integers, ...]
 

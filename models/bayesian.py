@@ -36,8 +36,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import Data
-from models.records import Floats, Integers
+from lockstep.models import Data
+from lockstep.models.records import Floats, Integers
 
 if TYPE_CHECKING:
     from pymc import Model
@@ -196,7 +196,7 @@ def build(
 
 def _log_likelihoods(stock: bool) -> Any:
     """Return the module whose functions, named as the models, are the log-likelihoods."""
-    return importlib.import_module("models.stock" if stock else "models.fisher")
+    return importlib.import_module("lockstep.models.stock" if stock else "lockstep.models.fisher")
 
 
 def gaussian_mixture_1d(
@@ -441,7 +441,7 @@ def _simplex(name: str, concentration: float, shape: tuple[int, ...]) -> TensorV
     import pymc as pm
     import pytensor.tensor as pt
 
-    from models.softmax import Softmax
+    from lockstep.models.softmax import Softmax
 
     if shape[-1] == 1:
         return pm.Deterministic(name, pt.ones(shape))

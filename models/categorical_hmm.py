@@ -31,8 +31,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from models import records, simplex
-from models.records import Floats, Integers
+from lockstep.models import records, simplex
+from lockstep.models.records import Floats, Integers
 
 NAME = "categorical_hmm"
 TITLE = "Categorical HMM"
@@ -362,7 +362,7 @@ def to_free(parameters: Parameters) -> Floats:
     Returns
     -------
     ndarray, shape (K + K^2 + K V,)
-        They are redundant by a constant per row, see `models.simplex`.
+        They are redundant by a constant per row, see `lockstep.models.simplex`.
     """
     return np.concatenate([simplex.to_logs(p).ravel() for p in parameters.arrays().values()])
 

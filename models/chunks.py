@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from models.records import Floats
+from lockstep.models.records import Floats
 
 type Chunks = Callable[[], Iterator[Any]]
 

@@ -23,9 +23,9 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from models import Data, Model, kernels, simplex
-from models.fits import PointFit, Status
-from models.records import DegenerateError, Floats, Parameters, Statistics, checked_weights
+from lockstep.models import Data, Model, kernels, simplex
+from lockstep.models.fits import PointFit, Status
+from lockstep.models.records import DegenerateError, Floats, Parameters, Statistics, checked_weights
 
 TOLERANCE = 1e-9
 """Stop when no parameter moved by more than this, in units that the model has no scale in.
@@ -135,7 +135,7 @@ def fit_chunks(
     model : Model
     start : Parameters
     chunks : callable
-        Returns a fresh iterable of chunks at each call, such as those of `models.chunks`.
+        Returns a fresh iterable of chunks at each call, such as those of `lockstep.models.chunks`.
     weights : callable, optional
         Returns, at each call, the weights of each chunk.
     missing : bool, optional

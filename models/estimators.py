@@ -38,12 +38,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from models import categorical_hmm, chunks, em, kernels, load, records
-from models import gaussian_mixture_2d as gaussian_mixture
-from models.categorical_hmm import Sequences
-from models.fits import PointFit, Status
-from models.gaussian_mixture_2d import CovarianceType
-from models.records import DegenerateError, Floats, Integers, Parameters
+from lockstep.models import categorical_hmm, chunks, em, kernels, load, records
+from lockstep.models import gaussian_mixture_2d as gaussian_mixture
+from lockstep.models.categorical_hmm import Sequences
+from lockstep.models.fits import PointFit, Status
+from lockstep.models.gaussian_mixture_2d import CovarianceType
+from lockstep.models.records import DegenerateError, Floats, Integers, Parameters
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 INIT_PARAMS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -752,7 +752,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         contributes no emission.
     accelerate : bool, default=False
         Whether every third iteration leaps ahead where that raises the likelihood, as in
-        `models.em`: the same optimum in fewer iterations, which are then not hmmlearn's.
+        `lockstep.models.em`: the same optimum in fewer iterations, which are then not hmmlearn's.
 
     Attributes
     ----------

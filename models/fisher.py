@@ -23,7 +23,7 @@ References
 Examples
 --------
 >>> import numpy as np, pymc as pm
->>> from models import fisher
+>>> from lockstep.models import fisher
 >>> with pm.Model():
 ...     symbols = pm.Data("symbols", np.array([0, 1, 2, 2, 1, 0, 0, 2]))
 ...     startprob = pm.Dirichlet("startprob", np.ones(2))
@@ -50,10 +50,10 @@ from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
-from models import hmm_kernels, kernels, load, mixture_kernels
-from models.categorical_hmm import MASKED
-from models.hmm_kernels import NO_LENGTH, NO_SYMBOL
-from models.records import DegenerateError, Floats, Integers
+from lockstep.models import hmm_kernels, kernels, load, mixture_kernels
+from lockstep.models.categorical_hmm import MASKED
+from lockstep.models.hmm_kernels import NO_LENGTH, NO_SYMBOL
+from lockstep.models.records import DegenerateError, Floats, Integers
 
 _MIXTURE_1D: Any = load("gaussian_mixture_1d")
 _MIXTURE_2D: Any = load("gaussian_mixture_2d")

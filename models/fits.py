@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.records import Floats, Parameters
+from lockstep.models.records import Floats, Parameters
 
 
 class Status(StrEnum):

@@ -30,8 +30,8 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import logsumexp
 
-from models import records, simplex
-from models.records import DegenerateError, Floats
+from lockstep.models import records, simplex
+from lockstep.models.records import DegenerateError, Floats
 
 NAME = "gaussian_mixture_1d"
 TITLE = "Gaussian mixture, 1D"
@@ -302,7 +302,7 @@ def to_free(parameters: Parameters) -> Floats:
     Returns
     -------
     ndarray, shape (3 K,)
-        The log weights are redundant by a constant, see `models.simplex`.
+        The log weights are redundant by a constant, see `lockstep.models.simplex`.
     """
     return np.concatenate(
         [simplex.to_logs(parameters.weights), parameters.means, 0.5 * np.log(parameters.variances)]

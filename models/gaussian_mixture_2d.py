@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from models import records, simplex
-from models.records import DegenerateError, Floats, Integers
+from lockstep.models import records, simplex
+from lockstep.models.records import DegenerateError, Floats, Integers
 
 NAME = "gaussian_mixture_2d"
 TITLE = "Gaussian mixture, 2D"
@@ -444,7 +444,7 @@ def to_free(parameters: Parameters) -> Floats:
     Returns
     -------
     ndarray, shape (K + K D + K D + K D (D - 1) / 2,)
-        The log weights are redundant by a constant, see `models.simplex`.
+        The log weights are redundant by a constant, see `lockstep.models.simplex`.
     """
     s, U = _triangles(parameters.covariances)
     below = np.tril_indices(s.shape[1], -1)

@@ -43,7 +43,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from models.records import Floats, Integers
+from lockstep.models.records import Floats, Integers
 
 EVERY = 16
 """Words from one rescaling to the next."""

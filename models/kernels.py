@@ -25,8 +25,15 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from models import Data, Model, categorical_hmm, gaussian_mixture_1d, gaussian_mixture_2d, simplex
-from models.records import Floats, Integers, Parameters, Statistics, checked_weights
+from lockstep.models import (
+    Data,
+    Model,
+    categorical_hmm,
+    gaussian_mixture_1d,
+    gaussian_mixture_2d,
+    simplex,
+)
+from lockstep.models.records import Floats, Integers, Parameters, Statistics, checked_weights
 
 LOADING = 0.5
 """Seconds without compiled functions after which they are loaded."""
@@ -54,7 +61,7 @@ def compiled(name: str, seconds: float = math.inf) -> Any:
     seconds : float, optional
         What it takes, about, to do without this time; by default the module is loaded.
     """
-    module = f"models.{name}"
+    module = f"lockstep.models.{name}"
     if module not in sys.modules:
         _without[name] += seconds
         if _without[name] < LOADING:

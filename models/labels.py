@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from models import Model
-from models.records import Floats, Integers, Parameters
+from lockstep.models import Model
+from lockstep.models.records import Floats, Integers, Parameters
 
 
 def matching(model: Model, parameters: Parameters, reference: Parameters) -> Integers:

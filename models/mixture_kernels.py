@@ -25,7 +25,7 @@ import numba
 import numpy as np
 from numba import types
 
-from models.records import COLLAPSE, RESOLUTION, Floats
+from lockstep.models.records import COLLAPSE, RESOLUTION, Floats
 
 ROWS = 512
 """Rows of a block: with K = 8, a log joint of 32 KiB."""

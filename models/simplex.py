@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import softmax, xlogy
 
-from models.records import Floats
+from lockstep.models.records import Floats
 
 
 def to_logs(p: Floats) -> Floats:

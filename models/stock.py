@@ -1,4 +1,4 @@
-"""The log-likelihoods of `models.fisher` once more, from PyMC's stock and by autodiff.
+"""The log-likelihoods of `lockstep.models.fisher` once more, from PyMC's stock and by autodiff.
 
 Nothing here knows an E-step: the mixtures are PyMC's, the forward algorithm is written in PyTensor,
 and gradients are those of automatic differentiation. So the two check one another.

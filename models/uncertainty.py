@@ -36,10 +36,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from models import Data, Model, em, kernels
-from models.fits import Status, stack
-from models.labels import matching
-from models.records import Floats, Integers, Parameters, entries
+from lockstep.models import Data, Model, em, kernels
+from lockstep.models.fits import Status, stack
+from lockstep.models.labels import matching
+from lockstep.models.records import Floats, Integers, Parameters, entries
 
 PROBABILITY = 0.95
 """Of the intervals."""

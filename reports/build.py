@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports import figures, tidy
-from reports.chapters import chapters
-from reports.figures.style import slug
-from reports.markdown import markdown
-from reports.page import page
+from lockstep.reports import figures, tidy
+from lockstep.reports.chapters import chapters
+from lockstep.reports.figures.style import slug
+from lockstep.reports.markdown import markdown
+from lockstep.reports.page import page
 
 if TYPE_CHECKING:
-    from comparisons.suite import Results
-    from models.records import Parameters
+    from lockstep.comparisons.suite import Results
+    from lockstep.models.records import Parameters
 
 
 def build(results: Results, out: Path) -> None:
@@ -71,7 +71,7 @@ def _write_draws(
     content: Mapping[str, Any], draws: Mapping[tuple[str, str], Parameters], folder: Path
 ) -> None:
     """File the aligned draws of each posterior as netCDF, with named dimensions."""
-    from reports.draws import to_datatree
+    from lockstep.reports.draws import to_datatree
 
     folder.mkdir(parents=True, exist_ok=True)
     scenarios = {scenario.get("name"): scenario for scenario in content.get("scenarios") or []}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import models
-from reports import numbers, reading, tables, verdicts
-from reports.figures import STUDIES, Drawn, small_samples
-from reports.figures.style import slug
-from reports.reading import Entry
-from reports.tables import Table
+from lockstep import models
+from lockstep.reports import numbers, reading, tables, verdicts
+from lockstep.reports.figures import STUDIES, Drawn, small_samples
+from lockstep.reports.figures.style import slug
+from lockstep.reports.reading import Entry
+from lockstep.reports.tables import Table
 
 TITLE = "Lockstep"
 SUBTITLE = (

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import models
-from comparisons.implementations import implementations
-from comparisons.scenarios import scenarios
+from lockstep import models
+from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.scenarios import scenarios
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from comparisons.run import Result, Task
-    from comparisons.suite import Plan
+    from lockstep.comparisons.run import Result, Task
+    from lockstep.comparisons.suite import Plan
 
 AGREE, DISAGREE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -303,9 +303,9 @@ def _list() -> int:
 def _bench(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from comparisons import benchmark
-    from comparisons.files import write_whole
-    from reports import speed
+    from lockstep.comparisons import benchmark
+    from lockstep.comparisons.files import write_whole
+    from lockstep.reports import speed
 
     notes = Console(stderr=True)
     plan = benchmark.plan(arguments.only or (), quick=arguments.quick)
@@ -350,11 +350,11 @@ def _invite(arguments: argparse.Namespace) -> list[str]:
         raise UsageError("name either --with or --with-command")
     if arguments.model is None:
         raise UsageError(f"say with --model which model {target} fits")
-    from comparisons.implementations import invite
-    from comparisons.validation import LIMIT
-    from comparisons.validation.candidate import UnusableError
-    from comparisons.validation.channel import StartError
-    from comparisons.validation.guest import invited
+    from lockstep.comparisons.implementations import invite
+    from lockstep.comparisons.validation import LIMIT
+    from lockstep.comparisons.validation.candidate import UnusableError
+    from lockstep.comparisons.validation.channel import StartError
+    from lockstep.comparisons.validation.guest import invited
 
     model, command = arguments.model.replace("-", "_"), arguments.guest is None
     try:
@@ -366,8 +366,8 @@ def _invite(arguments: argparse.Namespace) -> list[str]:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    from comparisons import own_data
-    from comparisons.suite import Plan
+    from lockstep.comparisons import own_data
+    from lockstep.comparisons.suite import Plan
 
     chosen = _chosen(arguments.implementations, list(implementations()), "implementation")
     chosen += _invite(arguments)
@@ -394,11 +394,11 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from comparisons.cache import FitCache
-    from comparisons.suite import compare
-    from reports import folder
-    from reports.build import build
-    from reports.terminal import print_verdicts
+    from lockstep.comparisons.cache import FitCache
+    from lockstep.comparisons.suite import compare
+    from lockstep.reports import folder
+    from lockstep.reports.build import build
+    from lockstep.reports.terminal import print_verdicts
 
     out: Path = arguments.out or Path(f"lockstep-{arguments.data.stem}")
     try:
@@ -430,7 +430,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json == "-":
         print(text)
     elif arguments.json:
-        from comparisons.files import write_whole
+        from lockstep.comparisons.files import write_whole
 
         write_whole(Path(arguments.json), text + "\n")
     print_verdicts(content, out, tables)
@@ -442,11 +442,11 @@ def _validate(arguments: argparse.Namespace) -> int:
         raise UsageError("name either a TARGET or a --command")
     from rich.console import Console
 
-    from comparisons.validation import validate
-    from comparisons.validation.candidate import UnusableError
-    from comparisons.validation.channel import StartError
-    from comparisons.validation.verdicts import Word
-    from reports import validation
+    from lockstep.comparisons.validation import validate
+    from lockstep.comparisons.validation.candidate import UnusableError
+    from lockstep.comparisons.validation.channel import StartError
+    from lockstep.comparisons.validation.verdicts import Word
+    from lockstep.reports import validation
 
     notes = Console(stderr=True)
     with contextlib.ExitStack() as stack:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.records import Parameters
-from reports import reading
-from reports.reading import Entry
+from lockstep.models.records import Parameters
+from lockstep.reports import reading
+from lockstep.reports.reading import Entry
 
 if TYPE_CHECKING:
     from xarray import DataTree

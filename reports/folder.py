@@ -14,14 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import comparisons
-import models
-import reports
-from comparisons.cache import hash_sources
-from comparisons.files import write_whole
+from lockstep import comparisons, models, reports
+from lockstep.comparisons.cache import hash_sources
+from lockstep.comparisons.files import write_whole
 
 if TYPE_CHECKING:
-    from comparisons.suite import Plan
+    from lockstep.comparisons.suite import Plan
 
 MANIFEST = "manifest.json"
 RENDERERS = ("matplotlib", "jinja2", "rich", "arviz")
@@ -54,7 +52,7 @@ def prepare(folder: Path) -> None:
 
 def fingerprint(plan: Plan) -> str:
     """Return a hash of all that a report depends on: fits, code, templates and packages."""
-    from comparisons.suite import fingerprint as fits
+    from lockstep.comparisons.suite import fingerprint as fits
 
     digest = hashlib.sha256("\n".join(fits(plan)).encode())
     for scenario, prepared in plan.scenarios:

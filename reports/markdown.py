@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from reports import reading, tables, verdicts
-from reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
-from reports.figures import Drawn
-from reports.reading import Entry
-from reports.tables import Table
+from lockstep.reports import reading, tables, verdicts
+from lockstep.reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
+from lockstep.reports.figures import Drawn
+from lockstep.reports.reading import Entry
+from lockstep.reports.tables import Table
 
 LONG = 60
 """Rows of a table that are shown; of the rest it is said where they are."""

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports import reading, tables, verdicts
-from reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
-from reports.figures import Drawn, style
-from reports.figures.mixtures import points
-from reports.reading import MATCHED, Entry
-from reports.tables import Table
+from lockstep.reports import reading, tables, verdicts
+from lockstep.reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
+from lockstep.reports.figures import Drawn, style
+from lockstep.reports.figures.mixtures import points
+from lockstep.reports.reading import MATCHED, Entry
+from lockstep.reports.tables import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONG = 24

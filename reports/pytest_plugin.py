@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from comparisons.validation import Trial
+    from lockstep.comparisons.validation import Trial
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,8 +46,8 @@ def pytest_collection_modifyitems(
     target, command = config.getoption("--lockstep"), config.getoption("--lockstep-command")
     if not (target or command):
         return
-    import models
-    from comparisons.validation.checks import checks
+    from lockstep import models
+    from lockstep.comparisons.validation.checks import checks
 
     name = (config.getoption("--lockstep-model") or "").replace("-", "_")
     if target and command:
@@ -75,7 +75,7 @@ class Held:
 
     def trial(self) -> Trial:
         """Return the trial."""
-        from comparisons.validation import trial
+        from lockstep.comparisons.validation import trial
 
         if self._error is not None:
             raise self._error
@@ -114,8 +114,8 @@ class CheckItem(pytest.Item):
 
     def runtest(self) -> None:
         """Carry the check out."""
-        from comparisons.validation.verdicts import Status
-        from reports.validation import failure_text
+        from lockstep.comparisons.validation.verdicts import Status
+        from lockstep.reports.validation import failure_text
 
         trial = self.held.trial()
         outcome = trial.carry_out(self.check)
@@ -126,8 +126,8 @@ class CheckItem(pytest.Item):
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
         """Return what is known of the failure; no traceback of ours."""
-        from comparisons.validation.candidate import UnusableError
-        from comparisons.validation.channel import StartError
+        from lockstep.comparisons.validation.candidate import UnusableError
+        from lockstep.comparisons.validation.channel import StartError
 
         if isinstance(excinfo.value, CheckFailed | UnusableError | StartError):
             return str(excinfo.value)

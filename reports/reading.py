@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-import models
-from models import Model
-from models.records import Parameters
+from lockstep import models
+from lockstep.models import Model
+from lockstep.models.records import Parameters
 
 type Entry = Mapping[str, Any]
 

@@ -8,10 +8,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comparisons.files import write_whole
-from reports import numbers
-from reports.figures import style
-from reports.reading import Entry
+from lockstep.comparisons.files import write_whole
+from lockstep.reports import numbers
+from lockstep.reports.figures import style
+from lockstep.reports.reading import Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -219,7 +219,7 @@ def write(content: Entry, folder: Path, text: str) -> None:
     Parameters
     ----------
     content : mapping
-        As `comparisons.benchmark.as_json` returns it.
+        As `lockstep.comparisons.benchmark.as_json` returns it.
     folder : Path
     text : str
         The same as JSON.

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from comparisons.diagnostics import SD_RATIO
-from comparisons.judging import LOCKSTEP
-from reports import numbers, reading, verdicts
-from reports.numbers import DASH
-from reports.reading import AS_CONFIGURED, MATCHED, Entry
+from lockstep.comparisons.diagnostics import SD_RATIO
+from lockstep.comparisons.judging import LOCKSTEP
+from lockstep.reports import numbers, reading, verdicts
+from lockstep.reports.numbers import DASH
+from lockstep.reports.reading import AS_CONFIGURED, MATCHED, Entry
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports import numbers, reading, tables, verdicts
-from reports.reading import MATCHED, Entry
+from lockstep.reports import numbers, reading, tables, verdicts
+from lockstep.reports.reading import MATCHED, Entry
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reports import reading
-from reports.reading import Entry
+from lockstep.reports import reading
+from lockstep.reports.reading import Entry
 
 RECOVERY = (
     "scenario", "model", "implementation", "mode", "parameter", "truth", "estimate", "sd",

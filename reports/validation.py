@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from comparisons.validation.verdicts import Cause, Outcome, Status, Verdict, Word
-from reports.numbers import count, duration, scientific
-from reports.terminal import to_ascii
+from lockstep.comparisons.validation.verdicts import Cause, Outcome, Status, Verdict, Word
+from lockstep.reports.numbers import count, duration, scientific
+from lockstep.reports.terminal import to_ascii
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from comparisons.judging import LOCKSTEP, NEAR_OPTIMUM
-from reports.numbers import count, fixed, given, scientific, three
-from reports.reading import MATCHED, MODES, Entry, is_posterior, number, outcomes
+from lockstep.comparisons.judging import LOCKSTEP, NEAR_OPTIMUM
+from lockstep.reports.numbers import count, fixed, given, scientific, three
+from lockstep.reports.reading import MATCHED, MODES, Entry, is_posterior, number, outcomes
 
 GLYPHS = {"agrees": "✓", "differs": "≠", "unsettled": "~", "failed": "✗", "not_run": "–"}
 ASCII = {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-import models
-from models import hmm_kernels, mixture_kernels  # noqa: F401  loaded: the quickest E-step is compiled
+from lockstep import models
+from lockstep.models import hmm_kernels, mixture_kernels  # noqa: F401  loaded: the quickest E-step is compiled
 
 settings.register_profile("lockstep", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("lockstep")

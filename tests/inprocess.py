@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from comparisons.validation import Trial
-from comparisons.validation.candidate import Candidate
-from comparisons.validation.channel import TroubleError
-from comparisons.validation.checks import Check
-from comparisons.validation.verdicts import Verdict
-from comparisons.validation.worker import Server
+from lockstep.comparisons.validation import Trial
+from lockstep.comparisons.validation.candidate import Candidate
+from lockstep.comparisons.validation.channel import TroubleError
+from lockstep.comparisons.validation.checks import Check
+from lockstep.comparisons.validation.verdicts import Verdict
+from lockstep.comparisons.validation.worker import Server
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from comparisons.validation.candidate import UnusableError
-from comparisons.validation.verdicts import Word
 from inprocess import judged
+from lockstep.comparisons.validation.candidate import UnusableError
+from lockstep.comparisons.validation.verdicts import Word
 
 ROOT = Path(__file__).parents[1]
 SOURCES = {

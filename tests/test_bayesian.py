@@ -7,12 +7,19 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
-from comparisons.implementations import _advi, _nuts, _pymc, pymc_advi, pymc_fullrank, pymc_nuts
-from comparisons.problem import Mode, Problem
-from comparisons.run import Timed, attempt
 from conftest import make_case
-from models import bayesian, load, stock
-from models.fits import Status
+from lockstep.comparisons.implementations import (
+    _advi,
+    _nuts,
+    _pymc,
+    pymc_advi,
+    pymc_fullrank,
+    pymc_nuts,
+)
+from lockstep.comparisons.problem import Mode, Problem
+from lockstep.comparisons.run import Timed, attempt
+from lockstep.models import bayesian, load, stock
+from lockstep.models.fits import Status
 from oracles import hmm_by_enumeration
 
 # Two evaluations of the same sum in another order: some tens of terms, each to 1e-16.

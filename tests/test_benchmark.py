@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from comparisons import benchmark, benchmark_posteriors
-from reports import cli, speed
+from lockstep.comparisons import benchmark, benchmark_posteriors
+from lockstep.reports import cli, speed
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from comparisons import calibration
-from comparisons.calibration import Study, band, ecdf, outside
 from conftest import make_case
-from models.records import entries
+from lockstep.comparisons import calibration
+from lockstep.comparisons.calibration import Study, band, ecdf, outside
+from lockstep.models.records import entries
 
 NUMBER, DRAWS = 200, 100
 

@@ -14,11 +14,11 @@ import time
 import numpy as np
 import pytest
 
-from comparisons.implementations import implementations
-from comparisons.scenarios import scenarios
-from reports import cli, folder
+from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.reports import cli, folder
 
-COMMAND = [sys.executable, "-m", "reports.cli"]
+COMMAND = [sys.executable, "-m", "lockstep.reports.cli"]
 
 
 @pytest.fixture(scope="session")

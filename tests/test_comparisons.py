@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from comparisons import judging, run
-from comparisons.alignment import matching
-from comparisons.cache import FitCache, Timed, key
-from comparisons.diagnostics import diagnose
-from comparisons.files import write_whole
-from comparisons.judging import Judge, Verdict
-from comparisons.problem import Mode, Problem
-from comparisons.run import Failure, Task
-from comparisons.scenarios import Prepared, Scenario, scenarios
-from comparisons.suite import Plan, compare
 from conftest import make_case
-from models import em
-from models import gaussian_mixture_1d as gm1
-from models.fits import PointFit, PosteriorFit, Status, stack
+from lockstep.comparisons import judging, run
+from lockstep.comparisons.alignment import matching
+from lockstep.comparisons.cache import FitCache, Timed, key
+from lockstep.comparisons.diagnostics import diagnose
+from lockstep.comparisons.files import write_whole
+from lockstep.comparisons.judging import Judge, Verdict
+from lockstep.comparisons.problem import Mode, Problem
+from lockstep.comparisons.run import Failure, Task
+from lockstep.comparisons.scenarios import Prepared, Scenario, scenarios
+from lockstep.comparisons.suite import Plan, compare
+from lockstep.models import em
+from lockstep.models import gaussian_mixture_1d as gm1
+from lockstep.models.fits import PointFit, PosteriorFit, Status, stack
 
 
 def a_problem(case, name, **changes):
@@ -316,7 +316,7 @@ def test_failures_are_rows_and_do_not_stop_the_rest(separated):
 
 
 def test_an_impossible_data_set_is_null_in_json_and_differs():
-    from models import categorical_hmm as hmm
+    from lockstep.models import categorical_hmm as hmm
 
     scenario = scenarios()["geyser-hmm"]
     prepared = scenario.prepare()
@@ -348,7 +348,7 @@ def test_published_figures_stand_beside_ours():
 
 
 def scenario_model(scenario):
-    import models
+    from lockstep import models
 
     return models.load(scenario.model)
 
@@ -409,7 +409,7 @@ def test_a_damaged_entry_is_as_good_as_none(kept, damage):
 
 
 def test_anything_that_matters_changes_the_key(monkeypatch, case, model_name):
-    from comparisons import cache
+    from lockstep.comparisons import cache
 
     base = a_problem(case, model_name)
     data = case.data[:-1] if not isinstance(case.data, tuple) else case.data[:2]

@@ -9,14 +9,14 @@ import arviz as az
 import numpy as np
 import pytest
 
-import models
-from comparisons.alignment import matching
-from comparisons.implementations import implementations
-from comparisons.problem import Mode, Problem
-from comparisons.run import attempt
 from conftest import make_case
-from models.fits import PointFit, PosteriorFit, Status
-from models.records import entries
+from lockstep import models
+from lockstep.comparisons.alignment import matching
+from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.problem import Mode, Problem
+from lockstep.comparisons.run import attempt
+from lockstep.models.fits import PointFit, PosteriorFit, Status
+from lockstep.models.records import entries
 
 POINT = [name for name, i in implementations().items() if i.KIND == "point"]
 POSTERIOR = [name for name, i in implementations().items() if i.KIND == "posterior"]

@@ -11,13 +11,13 @@ import pytest
 from pyarrow import parquet
 
 import oracles
-from comparisons.scenarios import scenarios
 from conftest import make_case
-from models import categorical_hmm as hmm
-from models import chunks, em, kernels
-from models import gaussian_mixture_1d as gm1
-from models import gaussian_mixture_2d as gm2
-from models.fits import Status
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.models import categorical_hmm as hmm
+from lockstep.models import chunks, em, kernels
+from lockstep.models import gaussian_mixture_1d as gm1
+from lockstep.models import gaussian_mixture_2d as gm2
+from lockstep.models.fits import Status
 
 # Priors
 

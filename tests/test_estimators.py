@@ -14,9 +14,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as TheirMixture
 from sklearn.utils.estimator_checks import check_estimator
 
-from comparisons.scenarios import scenarios
-from models import chunks, gaussian_mixture_2d
-from models.estimators import COVARIANCE_TYPES, CategoricalHMM, GaussianMixture
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.models import chunks, gaussian_mixture_2d
+from lockstep.models.estimators import COVARIANCE_TYPES, CategoricalHMM, GaussianMixture
 
 # hmmlearn's own
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array")

@@ -16,7 +16,7 @@ from pytensor.gradient import NullTypeGradError
 from scipy import stats
 from scipy.special import expit
 
-from models import fisher, load, stock
+from lockstep.models import fisher, load, stock
 
 # Sums of some tens of terms in another order.
 RTOL = 1e-10

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import categorical_hmm as hmm
-from models import em, hmm_kernels, kernels, load, mixture_kernels
-from models import gaussian_mixture_1d as gm1
-from models import gaussian_mixture_2d as gm2
+from lockstep.models import categorical_hmm as hmm
+from lockstep.models import em, hmm_kernels, kernels, load, mixture_kernels
+from lockstep.models import gaussian_mixture_1d as gm1
+from lockstep.models import gaussian_mixture_2d as gm2
 
 MODELS = [load(m.NAME) for m in (gm1, gm2, hmm)]
 
@@ -298,7 +298,7 @@ def test_a_fit_in_stretches_is_the_fit_step_by_step():
 FRESH = """
 import sys
 import numpy as np
-from models import em, kernels, load
+from lockstep.models import em, kernels, load
 
 model = load("gaussian_mixture_1d")
 x = np.random.default_rng(0).normal([[-2], [3]], 1, (2, 150)).ravel()
@@ -306,10 +306,10 @@ start = model.Parameters.of(weights=[0.5, 0.5], means=[-1, 1], variances=[1, 1])
 first = em.fit(model, start, x)
 assert "numba" not in sys.modules, "a small fit waited for the compiled functions"
 number = 1
-while "models.mixture_kernels" not in sys.modules:
+while "lockstep.models.mixture_kernels" not in sys.modules:
     last = em.fit(model, start, x)
     number += 1
-assert "models.hmm_kernels" not in sys.modules
+assert "lockstep.models.hmm_kernels" not in sys.modules
 later = em.fit(model, start, x)
 assert (later.status, later.iterations) == (first.status, first.iterations)
 print(number, np.abs(later.trace / first.trace - 1).max())

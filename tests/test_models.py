@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-import models
 import oracles
 from conftest import make_case
-from models import categorical_hmm as hmm
-from models import em, kernels
-from models import gaussian_mixture_1d as gm1
-from models import gaussian_mixture_2d as gm2
-from models.fits import Status, stack
-from models.records import DegenerateError
+from lockstep import models
+from lockstep.models import categorical_hmm as hmm
+from lockstep.models import em, kernels
+from lockstep.models import gaussian_mixture_1d as gm1
+from lockstep.models import gaussian_mixture_2d as gm2
+from lockstep.models.fits import Status, stack
+from lockstep.models.records import DegenerateError
 
 
 @pytest.mark.parametrize("K", [1, 2, 4])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from comparisons.own_data import DataError, scenario
+from lockstep.comparisons.own_data import DataError, scenario
 
 
 def read(tmp_path, text, model="gaussian_mixture_1d", components=2, name="data.csv", **options):

@@ -10,15 +10,15 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
-from comparisons import diagnostics, predictive, prior
-from comparisons.alignment import Relabelled, relabel, stephens
-from comparisons.implementations import _advi, _pymc
-from comparisons.judging import log_likelihoods
-from comparisons.problem import Mode
-from comparisons.scenarios import scenarios
 from conftest import make_case
-from models import bayesian, em, gaussian_mixture_1d, load
-from models.fits import PosteriorFit
+from lockstep.comparisons import diagnostics, predictive, prior
+from lockstep.comparisons.alignment import Relabelled, relabel, stephens
+from lockstep.comparisons.implementations import _advi, _pymc
+from lockstep.comparisons.judging import log_likelihoods
+from lockstep.comparisons.problem import Mode
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.models import bayesian, em, gaussian_mixture_1d, load
+from lockstep.models.fits import PosteriorFit
 from oracles import hmm_by_enumeration
 from test_comparisons import judged
 from test_reports import draws_near
@@ -383,10 +383,10 @@ def test_bands_of_a_predictive_check_are_quantiles_of_densities(name):
 
 
 def test_draws_that_are_no_numbers_are_a_failed_row():
-    from comparisons import judging
-    from comparisons.cache import Timed
-    from comparisons.run import Failure
-    from models.fits import Status
+    from lockstep.comparisons import judging
+    from lockstep.comparisons.cache import Timed
+    from lockstep.comparisons.run import Failure
+    from lockstep.models.fits import Status
 
     _, _, draws = near(length=50)
     broken = draws.means.copy()

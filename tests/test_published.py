@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from comparisons.cache import FitCache
-from comparisons.scenarios import scenarios
-from comparisons.suite import Plan, compare
-from reports import tidy
+from lockstep.comparisons.cache import FitCache
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.comparisons.suite import Plan, compare
+from lockstep.reports import tidy
 
 PUBLISHED = Path(__file__).parents[1] / "reports" / "published"
 

@@ -15,19 +15,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import models
-from comparisons import judging
-from comparisons.cache import Timed
-from comparisons.problem import Mode, Problem
-from comparisons.run import Failure, Task
-from comparisons.scenarios import Prepared, Published, Scenario, scenarios
-from comparisons.suite import Results
-from models import em
-from models.fits import PointFit, PosteriorFit, Status
-from reports import numbers, reading, tables, verdicts
-from reports.build import build, rebuild
-from reports.figures import mixtures
-from reports.terminal import print_verdicts
+from lockstep import models
+from lockstep.comparisons import judging
+from lockstep.comparisons.cache import Timed
+from lockstep.comparisons.problem import Mode, Problem
+from lockstep.comparisons.run import Failure, Task
+from lockstep.comparisons.scenarios import Prepared, Published, Scenario, scenarios
+from lockstep.comparisons.suite import Results
+from lockstep.models import em
+from lockstep.models.fits import PointFit, PosteriorFit, Status
+from lockstep.reports import numbers, reading, tables, verdicts
+from lockstep.reports.build import build, rebuild
+from lockstep.reports.figures import mixtures
+from lockstep.reports.terminal import print_verdicts
 
 NAMES = {
     "em": "point",
@@ -115,7 +115,7 @@ def invented(name, title, model_name, data, dims, start, **known):
 
 def odd_scenarios():
     """Return scenarios as `compare` may make them, at the ends of what is allowed."""
-    from models import categorical_hmm, gaussian_mixture_1d, gaussian_mixture_2d
+    from lockstep.models import categorical_hmm, gaussian_mixture_1d, gaussian_mixture_2d
 
     rng = np.random.default_rng(1)
     x = rng.normal(size=40)

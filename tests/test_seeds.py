@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from comparisons.scenarios import scenarios
-from models import categorical_hmm as hmm
-from models import em
-from models import gaussian_mixture_1d as gm1
-from models import gaussian_mixture_2d as gm2
-from models.fits import Status
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.models import categorical_hmm as hmm
+from lockstep.models import em
+from lockstep.models import gaussian_mixture_1d as gm1
+from lockstep.models import gaussian_mixture_2d as gm2
+from lockstep.models.fits import Status
 from oracles import digits, mixture_1d_em
 
 
@@ -165,7 +165,7 @@ def test_geyser_published_chain_has_the_published_likelihood():
 def test_scenarios_are_sound(name):
     scenario = scenarios()[name]
     prepared = scenario.prepare()
-    import models
+    from lockstep import models
 
     model = models.load(scenario.model)
     checked = model.check_data(prepared.data, prepared.dims)

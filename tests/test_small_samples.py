@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from comparisons import predictive, prior
-from comparisons import small_samples as study
-from models import gaussian_mixture_1d, load
-from models.fits import Status
-from reports.figures import small_samples as picture
+from lockstep.comparisons import predictive, prior
+from lockstep.comparisons import small_samples as study
+from lockstep.models import gaussian_mixture_1d, load
+from lockstep.models.fits import Status
+from lockstep.reports.figures import small_samples as picture
 
 
 def density(p, x):

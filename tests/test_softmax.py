@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 import pytest
 from pymc.distributions.transforms import simplex
 
-from models.softmax import Softmax
+from lockstep.models.softmax import Softmax
 
 
 @pytest.mark.parametrize("shape", [(1,), (4,), (3, 2)])

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-import models
 import oracles
 from conftest import make_case
-from models import categorical_hmm as hmm
-from models import em, kernels
-from models import gaussian_mixture_1d as gm1
-from models import gaussian_mixture_2d as gm2
-from models.fits import Status
+from lockstep import models
+from lockstep.models import categorical_hmm as hmm
+from lockstep.models import em, kernels
+from lockstep.models import gaussian_mixture_1d as gm1
+from lockstep.models import gaussian_mixture_2d as gm2
+from lockstep.models.fits import Status
 
 problems = st.builds(
     make_case,

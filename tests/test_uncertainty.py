@@ -7,14 +7,14 @@ import json
 import numpy as np
 import pytest
 
-import models
 import oracles
-from comparisons import studies
-from comparisons.scenarios import scenarios
-from models import categorical_hmm as hmm
-from models import em, kernels, uncertainty
-from models import gaussian_mixture_1d as gm1
-from models import gaussian_mixture_2d as gm2
+from lockstep import models
+from lockstep.comparisons import studies
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.models import categorical_hmm as hmm
+from lockstep.models import em, kernels, uncertainty
+from lockstep.models import gaussian_mixture_1d as gm1
+from lockstep.models import gaussian_mixture_2d as gm2
 
 
 def seed_fit(name):
@@ -234,11 +234,11 @@ def test_bootstrap_of_sequences_keeps_their_lengths_and_their_gaps():
 
 
 def test_the_report_gives_em_rows_intervals():
-    from comparisons.cache import Timed
-    from comparisons.implementations import implementations
-    from comparisons.judging import Judge
-    from comparisons.problem import Mode, Problem
-    from comparisons.run import Task
+    from lockstep.comparisons.cache import Timed
+    from lockstep.comparisons.implementations import implementations
+    from lockstep.comparisons.judging import Judge
+    from lockstep.comparisons.problem import Mode, Problem
+    from lockstep.comparisons.run import Task
 
     for name, none in (("gmm1d-notebook", 0), ("geyser-hmm", 6)):
         scenario = scenarios()[name]

@@ -14,18 +14,18 @@ import mpmath
 import numpy as np
 import pytest
 
-import models
 import mutants
 import oracles
 import validated
-from comparisons.validation import Trial, checks, exact, mistakes, problems, validate
-from comparisons.validation.candidate import Candidate, UnusableError
-from comparisons.validation.channel import Channel, StartError, TroubleError
-from comparisons.validation.targets import Call, TargetError, read
-from comparisons.validation.verdicts import Status, Word
 from inprocess import judged
-from reports import cli
-from reports import validation as rendered
+from lockstep import models
+from lockstep.comparisons.validation import Trial, checks, exact, mistakes, problems, validate
+from lockstep.comparisons.validation.candidate import Candidate, UnusableError
+from lockstep.comparisons.validation.channel import Channel, StartError, TroubleError
+from lockstep.comparisons.validation.targets import Call, TargetError, read
+from lockstep.comparisons.validation.verdicts import Status, Word
+from lockstep.reports import cli
+from lockstep.reports import validation as rendered
 
 ROOT = Path(__file__).parents[1]
 MIXTURE = "gaussian_mixture_1d"
@@ -496,7 +496,7 @@ def test_a_log_likelihood_that_is_something_else_is_told(tmp_path, value, told):
 
 
 def lockstep(*arguments, cwd=None):
-    command = [sys.executable, "-m", "reports.cli", "validate", *map(str, arguments)]
+    command = [sys.executable, "-m", "lockstep.reports.cli", "validate", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
 
 
@@ -595,7 +595,7 @@ def test_the_pytest_plugin(tmp_path):
 
 
 def test_the_pytest_plugin_costs_nothing_unasked():
-    code = "import sys, reports.pytest_plugin; assert 'numpy' not in sys.modules"
+    code = "import sys, lockstep.reports.pytest_plugin; assert 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -603,12 +603,12 @@ def test_the_pytest_plugin_costs_nothing_unasked():
 
 
 def test_a_candidate_takes_part_in_a_report_for_one_run(tmp_path, monkeypatch):
-    from comparisons import cache
-    from comparisons import implementations as registry
-    from comparisons.cache import FitCache
-    from comparisons.scenarios import scenarios
-    from comparisons.suite import Plan, compare, fingerprint
-    from comparisons.validation.guest import invited
+    from lockstep.comparisons import cache
+    from lockstep.comparisons import implementations as registry
+    from lockstep.comparisons.cache import FitCache
+    from lockstep.comparisons.scenarios import scenarios
+    from lockstep.comparisons.suite import Plan, compare, fingerprint
+    from lockstep.comparisons.validation.guest import invited
 
     monkeypatch.setattr(registry, "_guests", {})
     cache._source_hash.cache_clear()

@@ -20,9 +20,9 @@ import pytest
 from scipy import stats
 
 import oracles
-from comparisons import vectors
-from comparisons.vectors import __main__ as runner
-from comparisons.vectors import answers, cases, exact, generate
+from lockstep.comparisons import vectors
+from lockstep.comparisons.vectors import __main__ as runner
+from lockstep.comparisons.vectors import answers, cases, exact, generate
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "conformance.md").read_text("utf-8")
@@ -595,7 +595,7 @@ def test_a_request_is_one_line_of_strict_json():
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "comparisons.vectors", *arguments],
+        [sys.executable, "-m", "lockstep.comparisons.vectors", *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -664,7 +664,9 @@ def test_bad_usage_ends_with_2(arguments, capsys):
 
 
 def test_our_own_program_speaks_the_protocol():
-    done = run("--command", f"'{sys.executable}' -m comparisons.vectors.answers", "--only", "hmm-")
+    done = run(
+        "--command", f"'{sys.executable}' -m lockstep.comparisons.vectors.answers", "--only", "hmm-"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "vectors pass" in done.stdout
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mutants
-from comparisons.validation import validate
-from comparisons.validation.verdicts import Status, Verdict
+from lockstep.comparisons.validation import validate
+from lockstep.comparisons.validation.verdicts import Status, Verdict
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path("tests/candidates")
@@ -79,11 +79,11 @@ def wrong() -> Iterator[Case]:
 def right() -> Iterator[Case]:
     """Yield the right ones: ours, the libraries', and others in several styles and languages."""
     for model in ("gaussian_mixture_1d", "gaussian_mixture_2d", "categorical_hmm"):
-        yield Case("our readable EM", f"models.{model}:e_step,m_step", model)
+        yield Case("our readable EM", f"lockstep.models.{model}:e_step,m_step", model)
         file = f"{ROOT / FOLDER}/right.py"
         yield Case("our kernels", f"{file}:kernel_{model}", model)
         ours = "CategoricalHMM" if model == "categorical_hmm" else "GaussianMixture"
-        yield Case(f"our `{ours}`", f"models.estimators:{ours}", model)
+        yield Case(f"our `{ours}`", f"lockstep.models.estimators:{ours}", model)
     for model in ("gaussian_mixture_1d", "gaussian_mixture_2d"):
         target = "sklearn.mixture:GaussianMixture"
         yield Case("scikit-learn's `GaussianMixture`", target, model)

@@ -12,8 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 if TYPE_CHECKING:
-    from comparisons.problem import Problem
-    from models.fits import Fit
+    from lockstep.comparisons.problem import Problem
+    from lockstep.models.fits import Fit
 
 
 class Implementation(Protocol):

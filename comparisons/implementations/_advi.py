@@ -24,11 +24,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from comparisons.implementations import _pymc
-from comparisons.problem import Problem
-from models import bayesian
-from models.fits import PosteriorFit
-from models.records import Floats
+from lockstep.comparisons.implementations import _pymc
+from lockstep.comparisons.problem import Problem
+from lockstep.models import bayesian
+from lockstep.models.fits import PosteriorFit
+from lockstep.models.records import Floats
 
 type Family = Literal["mean field", "full rank"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from comparisons.implementations import _pymc
-from comparisons.problem import Problem
-from models import bayesian
-from models.fits import PosteriorFit
-from models.records import Floats
+from lockstep.comparisons.implementations import _pymc
+from lockstep.comparisons.problem import Problem
+from lockstep.models import bayesian
+from lockstep.models.fits import PosteriorFit
+from lockstep.models.records import Floats
 
 CHAINS, QUICK_CHAINS = 4, 2
 DRAWS, QUICK_DRAWS = 2000, 500

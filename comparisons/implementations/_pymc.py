@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import models
-from comparisons.problem import Mode, Problem
-from models import bayesian
-from models.records import Floats, Parameters
+from lockstep import models
+from lockstep.comparisons.problem import Mode, Problem
+from lockstep.models import bayesian
+from lockstep.models.records import Floats, Parameters
 
 if TYPE_CHECKING:
     from pymc import Model
@@ -144,7 +144,7 @@ def graph(problem: Problem, *, stock: bool = False) -> Graph:
     key: list[Hashable] = [problem.model, stock, *sorted(problem.dims.items())]
     key += [array.shape[1:] for array in observed.values()]
     if stock and "symbols" in observed:
-        from models.stock import padded
+        from lockstep.models.stock import padded
 
         key.append(padded(len(observed["symbols"])))
     if tuple(key) not in _GRAPHS:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from comparisons.problem import Problem
-    from models.fits import PointFit
+    from lockstep.comparisons.problem import Problem
+    from lockstep.models.fits import PointFit
 
 NAME = "em"
-PACKAGE = "lockstep"
+PACKAGE = "lockstep-em"
 KIND: Literal["point"] = "point"
 SUMMARY = "the EM of this project, every step by hand"
 N_STARTS = 10
@@ -24,9 +24,9 @@ def fit(problem: Problem) -> PointFit:
     """Run EM from the given start, or from several random ones and keep the best."""
     import numpy as np
 
-    import models
-    from comparisons.problem import Mode
-    from models import em
+    from lockstep import models
+    from lockstep.comparisons.problem import Mode
+    from lockstep.models import em
 
     model = models.load(problem.model)
     if problem.mode is Mode.MATCHED:

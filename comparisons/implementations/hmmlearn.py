@@ -11,9 +11,9 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from comparisons.problem import Problem
-    from models.categorical_hmm import Parameters
-    from models.fits import PointFit
+    from lockstep.comparisons.problem import Problem
+    from lockstep.models.categorical_hmm import Parameters
+    from lockstep.models.fits import PointFit
 
 NAME = "hmmlearn"
 PACKAGE = "hmmlearn"
@@ -29,7 +29,7 @@ def unsupported(problem: Problem) -> str | None:
 
 
 def _parameters(hmm: Any) -> Parameters:
-    from models import categorical_hmm
+    from lockstep.models import categorical_hmm
 
     return categorical_hmm.Parameters(hmm.startprob_, hmm.transmat_, hmm.emissionprob_)
 
@@ -47,8 +47,8 @@ def _fit(problem: Problem) -> PointFit:
     import numpy as np
     from hmmlearn.hmm import CategoricalHMM
 
-    from comparisons.problem import Mode
-    from models.fits import PointFit, Status, stack
+    from lockstep.comparisons.problem import Mode
+    from lockstep.models.fits import PointFit, Status, stack
 
     sequences = tuple(np.asarray(symbols) for symbols in problem.data)
     X = np.concatenate(sequences)[:, None]

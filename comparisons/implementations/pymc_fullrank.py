@@ -6,9 +6,9 @@ not be normal in these coordinates.
 
 from __future__ import annotations
 
-from comparisons.implementations import _advi, _pymc
-from comparisons.problem import Problem
-from models.fits import PosteriorFit
+from lockstep.comparisons.implementations import _advi, _pymc
+from lockstep.comparisons.problem import Problem
+from lockstep.models.fits import PosteriorFit
 
 NAME = "pymc-fullrank"
 PACKAGE = "pymc"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from comparisons.implementations import _nuts, _pymc
-from comparisons.problem import Problem
-from models.fits import PosteriorFit
+from lockstep.comparisons.implementations import _nuts, _pymc
+from lockstep.comparisons.problem import Problem
+from lockstep.models.fits import PosteriorFit
 
 NAME = "pymc-nuts"
 PACKAGE = "pymc"

@@ -6,10 +6,10 @@ longer, so a quick report does without.
 
 from __future__ import annotations
 
-import models
-from comparisons.implementations import _nuts, _pymc
-from comparisons.problem import Problem
-from models.fits import PosteriorFit
+from lockstep import models
+from lockstep.comparisons.implementations import _nuts, _pymc
+from lockstep.comparisons.problem import Problem
+from lockstep.models.fits import PosteriorFit
 
 NAME = "pymc-stock"
 PACKAGE = "pymc"

@@ -10,9 +10,9 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from comparisons.problem import Problem
-    from models.fits import PointFit
-    from models.records import Floats, Parameters
+    from lockstep.comparisons.problem import Problem
+    from lockstep.models.fits import PointFit
+    from lockstep.models.records import Floats, Parameters
 
 NAME = "scikit-learn"
 PACKAGE = "scikit-learn"
@@ -28,7 +28,7 @@ def unsupported(problem: Problem) -> str | None:
 
 
 def _parameters(model: str, mixture: Any) -> Parameters:
-    from models import gaussian_mixture_1d, gaussian_mixture_2d
+    from lockstep.models import gaussian_mixture_1d, gaussian_mixture_2d
 
     if model == "gaussian_mixture_1d":
         return gaussian_mixture_1d.Parameters(
@@ -43,8 +43,8 @@ def fit(problem: Problem) -> PointFit:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    from comparisons.problem import Mode
-    from models.fits import PointFit, Status, stack
+    from lockstep.comparisons.problem import Mode
+    from lockstep.models.fits import PointFit, Status, stack
 
     K = problem.dims["n_components"]
     x: Floats = np.asarray(problem.data)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-from comparisons.problem import Mode
+from lockstep.comparisons.problem import Mode
 
 if TYPE_CHECKING:
-    from models import Data
-    from models.records import Parameters
+    from lockstep.models import Data
+    from lockstep.models.records import Parameters
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from comparisons.problem import Mode
-from comparisons.scenarios import Prepared, Published, Scenario
+from lockstep.comparisons.problem import Mode
+from lockstep.comparisons.scenarios import Prepared, Published, Scenario
 
 DATA = Path(__file__).parent / "data"
 MIXTOOLS = "Benaglia, Chauveau, Hunter and Young (2009), mixtools, J. Stat. Software 32(6)"
@@ -79,7 +79,7 @@ def faithful_1d() -> Prepared:
     """Read the 272 waiting times; start at two quantiles and the data's variance."""
     import numpy as np
 
-    from models import gaussian_mixture_1d as model
+    from lockstep.models import gaussian_mixture_1d as model
 
     x = np.array(_columns("faithful.csv", "waiting"))[:, 0]
     start = model.Parameters.of(
@@ -106,7 +106,7 @@ def faithful_2d() -> Prepared:
     """Read durations and waiting times; start at two quantiles and the data's covariance."""
     import numpy as np
 
-    from models import gaussian_mixture_2d as model
+    from lockstep.models import gaussian_mixture_2d as model
 
     x = np.array(_columns("faithful.csv", "eruptions", "waiting"))
     covariance = np.cov(x.T, bias=True)
@@ -134,7 +134,7 @@ def geyser_hmm() -> Prepared:
     """Read the 299 durations as symbols: 1 for at least 3 minutes, 0 for less."""
     import numpy as np
 
-    from models import categorical_hmm as model
+    from lockstep.models import categorical_hmm as model
 
     symbols = np.array(_columns("geyser.csv", "long"))[:, 0].astype(np.int64)
     start = model.Parameters.of(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comparisons.problem import Mode
-from comparisons.scenarios import Prepared, Scenario
+from lockstep.comparisons.problem import Mode
+from lockstep.comparisons.scenarios import Prepared, Scenario
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ def gmm1d_separated() -> Prepared:
     """Draw 250 + 250 values; the start's means are the next draws of the same stream."""
     import numpy as np
 
-    from models import gaussian_mixture_1d as model
+    from lockstep.models import gaussian_mixture_1d as model
 
     rng = np.random.RandomState(42)
     x = np.concatenate([rng.normal(-2, 0.5, 250), rng.normal(3, 1.0, 250)])
@@ -48,7 +48,7 @@ def gmm1d_notebook() -> Prepared:
     """Draw 210 + 90 values; the start is two data points, the data's sd and equal weights."""
     import numpy as np
 
-    from models import gaussian_mixture_1d as model
+    from lockstep.models import gaussian_mixture_1d as model
 
     rng = np.random.RandomState(100)
     x = np.concatenate([rng.normal(0, 1, 210), rng.normal(5, 1, 90)])
@@ -69,7 +69,7 @@ def gmm2d_notebook() -> Prepared:
     """Draw 210 + 90 points; the start is an M-step from random responsibilities."""
     import numpy as np
 
-    from models import gaussian_mixture_2d as model
+    from lockstep.models import gaussian_mixture_2d as model
 
     truth = model.Parameters.of(
         weights=[0.7, 0.3],
@@ -107,7 +107,7 @@ def hmm_weather_noise() -> Prepared:
     """Draw 100 independent uniform symbols; the start is the next draws of the same stream."""
     import numpy as np
 
-    from models import categorical_hmm as model
+    from lockstep.models import categorical_hmm as model
 
     rng = np.random.RandomState(42)
     symbols = rng.choice(3, size=100).astype(np.int64)

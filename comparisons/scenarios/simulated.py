@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from comparisons.problem import Mode
-from comparisons.scenarios import Prepared, Scenario
+from lockstep.comparisons.problem import Mode
+from lockstep.comparisons.scenarios import Prepared, Scenario
 
 SEED = 9
 
@@ -12,7 +12,7 @@ def hmm_weather() -> Prepared:
     """Draw 10 sequences of 50 days, and 10 more to hold out."""
     import numpy as np
 
-    from models import categorical_hmm as model
+    from lockstep.models import categorical_hmm as model
 
     truth = model.Parameters.of(
         startprob=[0.6, 0.4],

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from comparisons.validation.bench import Bench
-    from comparisons.validation.candidate import Candidate
-    from comparisons.validation.checks import Check
-    from comparisons.validation.verdicts import Outcome, Verdict
+    from lockstep.comparisons.validation.bench import Bench
+    from lockstep.comparisons.validation.candidate import Candidate
+    from lockstep.comparisons.validation.checks import Check
+    from lockstep.comparisons.validation.verdicts import Outcome, Verdict
 
 LIMIT = 10.0
 """Seconds that an answer may take, unless a caller says otherwise."""
@@ -35,8 +35,8 @@ class Trial:
     """
 
     def __init__(self, candidate: Candidate, limit: float) -> None:
-        from comparisons.validation.bench import Bench
-        from comparisons.validation.checks import checks
+        from lockstep.comparisons.validation.bench import Bench
+        from lockstep.comparisons.validation.checks import checks
 
         self.bench: Bench = Bench(candidate, limit)
         self.checks: list[Check] = checks(candidate.model)
@@ -46,7 +46,7 @@ class Trial:
 
     def _in_the_way(self, check: Check) -> str:
         """Return why a check would say nothing new: what failed before it."""
-        from comparisons.validation.verdicts import Status
+        from lockstep.comparisons.validation.verdicts import Status
 
         stages = {"interface": (), "core": ("interface",), "deep": ("interface", "core")}
         for other in self.checks:
@@ -58,9 +58,9 @@ class Trial:
 
     def carry_out(self, check: Check) -> Outcome:
         """Carry out one check, after those before it."""
-        from comparisons.validation import causes
-        from comparisons.validation.checks import carry_out
-        from comparisons.validation.verdicts import Outcome, Status
+        from lockstep.comparisons.validation import causes
+        from lockstep.comparisons.validation.checks import carry_out
+        from lockstep.comparisons.validation.verdicts import Outcome, Status
 
         if check.name in self.outcomes:
             return self.outcomes[check.name]
@@ -87,7 +87,7 @@ class Trial:
 
     def verdict(self) -> Verdict:
         """Return the verdict on what was carried out."""
-        from comparisons.validation.verdicts import Verdict
+        from lockstep.comparisons.validation.verdicts import Verdict
 
         candidate = self.bench.candidate
         seen: dict[str, None] = {}
@@ -131,7 +131,7 @@ def trial(
     StartError
         If a command cannot be run.
     """
-    from comparisons.validation.candidate import Candidate
+    from lockstep.comparisons.validation.candidate import Candidate
 
     make = Candidate.of_command if command else Candidate.of
     candidate = make(target, model, limit)

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-import models
-from comparisons.judging import LOCKSTEP
-from comparisons.validation import problems
-from comparisons.validation.candidate import Candidate, Result
-from comparisons.validation.channel import TroubleError
-from comparisons.validation.problems import HMM, Arrays, Problem
-from comparisons.validation.targets import field_names
-from comparisons.validation.verdicts import Cause, Deviation
-from models.records import Floats, entries
+from lockstep import models
+from lockstep.comparisons.judging import LOCKSTEP
+from lockstep.comparisons.validation import problems
+from lockstep.comparisons.validation.candidate import Candidate, Result
+from lockstep.comparisons.validation.channel import TroubleError
+from lockstep.comparisons.validation.problems import HMM, Arrays, Problem
+from lockstep.comparisons.validation.targets import field_names
+from lockstep.comparisons.validation.verdicts import Cause, Deviation
+from lockstep.models.records import Floats, entries
 
 
 class Failed(Exception):  # noqa: N818 - an outcome

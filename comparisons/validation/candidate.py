@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from comparisons.validation.channel import Channel, TroubleError, worker
-from comparisons.validation.problems import Arrays, Problem, plain
+from lockstep.comparisons.validation.channel import Channel, TroubleError, worker
+from lockstep.comparisons.validation.problems import Arrays, Problem, plain
 
 FIRST = 3
 """The first answer may take this many times the limit: something may have to be compiled."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from comparisons.validation import mistakes
-from comparisons.validation.bench import Bench, Failed
-from comparisons.validation.channel import TroubleError
-from comparisons.validation.mistakes import Guess, Observed
-from comparisons.validation.verdicts import Cause
-from models.records import Floats
+from lockstep.comparisons.validation import mistakes
+from lockstep.comparisons.validation.bench import Bench, Failed
+from lockstep.comparisons.validation.channel import TroubleError
+from lockstep.comparisons.validation.mistakes import Guess, Observed
+from lockstep.comparisons.validation.verdicts import Cause
+from lockstep.models.records import Floats
 
 SINGLE = 1e-4
 """Single precision is off by up to this much."""
@@ -120,7 +120,7 @@ def _seen(bench: Bench, observed: Sequence[Observed]) -> list[Cause]:
 
 
 def _permuted(bench: Bench, found: dict[str, Floats], right: dict[str, Floats]) -> list[int] | None:
-    from models.labels import matching
+    from lockstep.models.labels import matching
 
     if any(not np.all(a > 0) for n, a in found.items() if n in ("weights", "variances")):
         return None

@@ -207,6 +207,14 @@ def _short(text: str) -> str:
 
 
 def worker(python: str, target: str, model: str) -> list[str]:
-    """Return the command that serves a Python target (`comparisons.validation.worker`)."""
+    """Return the command that serves a Python target (`lockstep.comparisons.validation.worker`)."""
     # -P: a file of the user's that is called models.py must not stand in for ours.
-    return [python, "-P", "-m", "comparisons.validation.worker", target, model, str(Path.cwd())]
+    return [
+        python,
+        "-P",
+        "-m",
+        "lockstep.comparisons.validation.worker",
+        target,
+        model,
+        str(Path.cwd()),
+    ]

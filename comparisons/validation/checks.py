@@ -13,13 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from comparisons.judging import NEAR_OPTIMUM
-from comparisons.validation import hard, iterations
-from comparisons.validation.bench import Bench, Failed, NotChecked, Passed, first_line, in_space
-from comparisons.validation.candidate import Candidate
-from comparisons.validation.channel import TroubleError
-from comparisons.validation.problems import HMM, Problem
-from comparisons.validation.verdicts import Deviation, Outcome, Status
+from lockstep.comparisons.judging import NEAR_OPTIMUM
+from lockstep.comparisons.validation import hard, iterations
+from lockstep.comparisons.validation.bench import (
+    Bench,
+    Failed,
+    NotChecked,
+    Passed,
+    first_line,
+    in_space,
+)
+from lockstep.comparisons.validation.candidate import Candidate
+from lockstep.comparisons.validation.channel import TroubleError
+from lockstep.comparisons.validation.problems import HMM, Problem
+from lockstep.comparisons.validation.verdicts import Deviation, Outcome, Status
 
 
 def own_optimum(bench: Bench) -> Passed:
@@ -60,7 +67,7 @@ def own_optimum(bench: Bench) -> Passed:
 
 
 def _best(bench: Bench, problem: Problem) -> float:
-    from models import em
+    from lockstep.models import em
 
     rng = np.random.default_rng(0)
     fit = em.fit_best(
@@ -98,7 +105,7 @@ TIMED, TIMED_ITERATIONS = 2_000, 5
 
 def timing(bench: Bench) -> Passed:
     """Time five iterations on 2,000 observations, beside the reference and the library."""
-    from models import em
+    from lockstep.models import em
 
     problem = bench.general(81, 3, TIMED)
     work = TIMED * TIMED_ITERATIONS

@@ -13,7 +13,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from models.records import Floats
+from lockstep.models.records import Floats
 
 DIGITS = 50
 

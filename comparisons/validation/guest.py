@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from comparisons.problem import Problem
-    from comparisons.validation.candidate import Candidate
-    from models.fits import PointFit
+    from lockstep.comparisons.problem import Problem
+    from lockstep.comparisons.validation.candidate import Candidate
+    from lockstep.models.fits import PointFit
 
 
 class Guest:
@@ -18,7 +18,7 @@ class Guest:
     Parameters
     ----------
     target, model, command, limit
-        As for `comparisons.validation.trial`.
+        As for `lockstep.comparisons.validation.trial`.
     from_start : bool, optional
         Whether it begins where it is told; else from a start of its own.
     estimator : bool, optional
@@ -49,7 +49,7 @@ class Guest:
 
     def unsupported(self, problem: Problem) -> str | None:
         """Return why it cannot do this problem, or None if it can."""
-        from comparisons.problem import Mode
+        from lockstep.comparisons.problem import Mode
 
         if problem.model != self.model:
             return f"it was given as a {self.model.replace('_', '-')}"
@@ -66,7 +66,7 @@ class Guest:
 
     def candidate(self) -> Candidate:
         """Return the candidate; it must be closed."""
-        from comparisons.validation.candidate import Candidate
+        from lockstep.comparisons.validation.candidate import Candidate
 
         make = Candidate.of_command if self.command else Candidate.of
         return make(self.target, self.model, self.limit)
@@ -78,7 +78,7 @@ def invited(target: str, model: str, *, command: bool, limit: float) -> Guest:
     Raises
     ------
     UnusableError, StartError
-        As `comparisons.validation.trial`.
+        As `lockstep.comparisons.validation.trial`.
     """
     guest = Guest(target, model, command=command, limit=limit)
     with guest.candidate() as candidate:
@@ -88,11 +88,11 @@ def invited(target: str, model: str, *, command: bool, limit: float) -> Guest:
 
 
 def _fit(candidate: Candidate, problem: Problem) -> PointFit:
-    import models
-    from comparisons.problem import Mode
-    from comparisons.validation.bench import Bench, in_space
-    from comparisons.validation.problems import Problem as Question
-    from models.fits import PointFit, Status, stack
+    from lockstep import models
+    from lockstep.comparisons.problem import Mode
+    from lockstep.comparisons.validation.bench import Bench, in_space
+    from lockstep.comparisons.validation.problems import Problem as Question
+    from lockstep.models.fits import PointFit, Status, stack
 
     model = models.load(problem.model)
     candidate.describe()

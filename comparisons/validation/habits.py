@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from comparisons.validation.targets import Arrays, Estimator
+from lockstep.comparisons.validation.targets import Arrays, Estimator
 
 
 def measured(adapter: Estimator, start: Arrays, data: Any) -> list[dict[str, str]]:

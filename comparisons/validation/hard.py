@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from comparisons.judging import LOCKSTEP
-from comparisons.validation import exact, problems
-from comparisons.validation.bench import Bench, Failed, NotChecked, Passed, first_line
-from comparisons.validation.channel import TroubleError
-from comparisons.validation.problems import Arrays, Problem
-from comparisons.validation.verdicts import Cause, Deviation
+from lockstep.comparisons.judging import LOCKSTEP
+from lockstep.comparisons.validation import exact, problems
+from lockstep.comparisons.validation.bench import Bench, Failed, NotChecked, Passed, first_line
+from lockstep.comparisons.validation.channel import TroubleError
+from lockstep.comparisons.validation.problems import Arrays, Problem
+from lockstep.comparisons.validation.verdicts import Cause, Deviation
 
 LONG = 1e-7
 """One iteration over 100,000 steps: logarithms near -1e5 are rounded by 1e-11, and a forward pass
@@ -227,7 +227,7 @@ def length_one(bench: Bench) -> Passed:
 
 def _long(bench: Bench, length: int) -> Passed:
     problem = problems.long_sequence(length)
-    from models import em
+    from lockstep.models import em
 
     model = bench.model
     reference = em.fit(model, bench.record(problem.start), problem.data, max_iter=1, tol=-1)

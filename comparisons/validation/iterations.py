@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from comparisons.judging import LOCKSTEP
-from comparisons.validation import exact, problems
-from comparisons.validation.bench import Bench, Failed, NotChecked, Passed, in_space
-from comparisons.validation.channel import TroubleError
-from comparisons.validation.problems import Arrays, Problem
-from comparisons.validation.verdicts import Cause, Deviation
+from lockstep.comparisons.judging import LOCKSTEP
+from lockstep.comparisons.validation import exact, problems
+from lockstep.comparisons.validation.bench import Bench, Failed, NotChecked, Passed, in_space
+from lockstep.comparisons.validation.channel import TroubleError
+from lockstep.comparisons.validation.problems import Arrays, Problem
+from lockstep.comparisons.validation.verdicts import Cause, Deviation
 
 FIRST_STEP = 1e-12
 """One iteration on a dozen numbers against 50 digits: dozens of roundings of 1e-16, in units in

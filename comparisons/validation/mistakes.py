@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import logsumexp
 
-from models.records import Floats, Integers
+from lockstep.models.records import Floats, Integers
 
 type Arrays = dict[str, Floats]
 

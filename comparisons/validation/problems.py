@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-import models
-from models.records import Floats
+from lockstep import models
+from lockstep.models.records import Floats
 
 type Arrays = dict[str, Floats]
 

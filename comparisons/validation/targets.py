@@ -22,8 +22,8 @@ from typing import Any, override
 
 import numpy as np
 
-import models
-from models.records import Floats, Record
+from lockstep import models
+from lockstep.models.records import Floats, Record
 
 type Arrays = dict[str, Floats]
 

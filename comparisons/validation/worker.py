@@ -64,7 +64,7 @@ class Server:
 
     def do_describe(self, _: dict[str, Any]) -> dict[str, Any]:
         """Load the target and say what it is."""
-        from comparisons.validation import targets
+        from lockstep.comparisons.validation import targets
 
         try:
             # Ours first: whatever the target does to the path, `models` is this project's.
@@ -126,7 +126,7 @@ class Server:
 
     def do_iterate(self, question: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters after so many iterations."""
-        from comparisons.validation import targets
+        from lockstep.comparisons.validation import targets
 
         start, data = self._given(question)
         kept = targets.copies(data)
@@ -158,7 +158,7 @@ class Server:
 
     def do_habits(self, question: dict[str, Any]) -> dict[str, Any]:
         """Return an estimator's habits, each measured."""
-        from comparisons.validation import habits
+        from lockstep.comparisons.validation import habits
 
         return {"habits": habits.measured(self.adapter, *self._given(question))}
 

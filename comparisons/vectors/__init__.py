@@ -4,7 +4,7 @@ The files in ``v1`` are the vectors, one file a model, in JSON that ``v1/schema.
 docs/conformance.md says how to use them. Here they are read, and answers are judged.
 
 A vector asks for the parameters after some numbers of iterations from a given start. What it
-expects was computed at 50 digits by `comparisons.vectors.exact`, which shares no code with
+expects was computed at 50 digits by `lockstep.comparisons.vectors.exact`, which shares no code with
 `models`. An error is counted in units that the scale of the data does not enter: a probability as
 it is; a mean in standard deviations of its component; a variance relative to itself; a covariance
 in products of two standard deviations; a log-likelihood in nats.

@@ -1,8 +1,8 @@
 """Run the conformance vectors on a program in any language.
 
-``python -m comparisons.vectors --command "./em"`` starts the program once, writes one JSON request
-a line to it and reads one JSON answer a line. It ends with status 0 if every answer passes, 1 if
-one does not, 2 if the command cannot be run or asked as given.
+``python -m lockstep.comparisons.vectors --command "./em"`` starts the program once, writes one JSON
+request a line to it and reads one JSON answer a line. It ends with status 0 if every answer passes,
+1 if one does not, 2 if the command cannot be run or asked as given.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from comparisons.vectors import MODELS, Finding, Vector, check, line, load, requests
+from lockstep.comparisons.vectors import MODELS, Finding, Vector, check, line, load, requests
 
 PASSED, FAILED = 0, 1  # and 2, which argparse ends with, for bad usage
 
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its status."""
     flags = sorted({flag for vector in load() for flag in vector.flags})
     parser = argparse.ArgumentParser(
-        prog="python -m comparisons.vectors",
+        prog="python -m lockstep.comparisons.vectors",
         description="Run the conformance vectors on a program in any language. It reads one JSON "
         "request a line from its standard input and writes one JSON answer a line to its standard "
         "output, as docs/conformance.md describes.",

@@ -1,8 +1,8 @@
 """Our own EM as a program that answers the conformance vectors: requests in, answers out.
 
-``python -m comparisons.vectors.answers`` reads one JSON request a line and writes one JSON answer
-a line, as docs/conformance.md describes. With ``--readable`` it runs the models' own E-steps, else
-the compiled ones.
+``python -m lockstep.comparisons.vectors.answers`` reads one JSON request a line and writes one JSON
+answer a line, as docs/conformance.md describes. With ``--readable`` it runs the models' own
+E-steps, else the compiled ones.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, TextIO
 
 import numpy as np
 
-import models
-from models import Data, Model, categorical_hmm, em
-from models.fits import Status
-from models.records import DegenerateError, Parameters
+from lockstep import models
+from lockstep.models import Data, Model, categorical_hmm, em
+from lockstep.models.fits import Status
+from lockstep.models.records import DegenerateError, Parameters
 
 
 def taken(model: Model, data: Any, start: Parameters, iterations: int) -> Data:
@@ -93,5 +93,5 @@ if __name__ == "__main__":
     READABLE = "--readable" in sys.argv[1:]
     if not READABLE:
         # Small fits would do without the compiled E-steps; once loaded, they are used.
-        from models import hmm_kernels, mixture_kernels  # noqa: F401
+        from lockstep.models import hmm_kernels, mixture_kernels  # noqa: F401
     main(sys.stdin, sys.stdout, readable=READABLE)

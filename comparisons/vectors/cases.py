@@ -2,7 +2,7 @@
 
 Data that are drawn come from Python's own generator, whose numbers are the same everywhere, and
 are rounded to a few digits; so are those of the seed examples. What is expected of them is not
-here: `comparisons.vectors.generate` computes it.
+here: `lockstep.comparisons.vectors.generate` computes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from comparisons.vectors import ACCEPTABLE, MUST_ERROR, VALID, Fields
+from lockstep.comparisons.vectors import ACCEPTABLE, MUST_ERROR, VALID, Fields
 
 DATA = Path(__file__).parents[1] / "scenarios" / "data"
 

@@ -25,9 +25,9 @@ from typing import Any
 import mpmath
 from mpmath import mpf
 
-from comparisons.files import write_whole
-from comparisons.vectors import ACCEPTABLE, FOLDER, MODELS, MUST_ERROR, VALID, exact, units
-from comparisons.vectors.cases import FLAGS, Case, cases
+from lockstep.comparisons.files import write_whole
+from lockstep.comparisons.vectors import ACCEPTABLE, FOLDER, MODELS, MUST_ERROR, VALID, exact, units
+from lockstep.comparisons.vectors.cases import FLAGS, Case, cases
 
 VERSION = 1
 ALLOWANCE = 100

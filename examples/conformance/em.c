@@ -3,7 +3,7 @@
    answer a line; docs/conformance.md describes both.
 
        cc -O2 -o em examples/conformance/em.c -lm
-       python -m comparisons.vectors --command ./em \
+       python -m lockstep.comparisons.vectors --command ./em \
            --model gaussian_mixture_1d --model categorical_hmm
 
    The first half is a small JSON reader; the mathematics begins at "Gaussian mixture". */

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comparisons.scenarios import scenarios
-from reports import reading
-from reports.figures import chains, checks, fits, mixtures, posteriors, small_samples
-from reports.figures.style import Drawn, house_style, render
-from reports.reading import Entry
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.reports import reading
+from lockstep.reports.figures import chains, checks, fits, mixtures, posteriors, small_samples
+from lockstep.reports.figures.style import Drawn, house_style, render
+from lockstep.reports.reading import Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from models.records import Parameters
+    from lockstep.models.records import Parameters
 
 __all__ = ["STUDIES", "Drawn", "draw", "draw_all", "write"]
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models import categorical_hmm
-from models.records import Floats, Parameters
-from reports import numbers, reading
-from reports.figures import style
-from reports.figures.mixtures import Picture, fitted
-from reports.reading import Entry
+from lockstep.models import categorical_hmm
+from lockstep.models.records import Floats, Parameters
+from lockstep.reports import numbers, reading
+from lockstep.reports.figures import style
+from lockstep.reports.figures.mixtures import Picture, fitted
+from lockstep.reports.reading import Entry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

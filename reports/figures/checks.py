@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from comparisons.predictive import QUANTILES
-from models.records import Floats, Parameters
-from reports import numbers, reading
-from reports.figures import style
-from reports.figures.fits import is_complement
-from reports.figures.mixtures import Picture, points
-from reports.figures.posteriors import of
-from reports.reading import AS_CONFIGURED, Entry
+from lockstep.comparisons.predictive import QUANTILES
+from lockstep.models.records import Floats, Parameters
+from lockstep.reports import numbers, reading
+from lockstep.reports.figures import style
+from lockstep.reports.figures.fits import is_complement
+from lockstep.reports.figures.mixtures import Picture, points
+from lockstep.reports.figures.posteriors import of
+from lockstep.reports.reading import AS_CONFIGURED, Entry
 
 RANK_PANELS, RANK_BINS = 8, 20
 SHADES = ("#0072b2", "#e69f00", "#009e73", "#d55e00")

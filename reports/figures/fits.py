@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from comparisons.judging import LOCKSTEP
-from models.records import Floats, Integers
-from reports import numbers, reading
-from reports.figures import style
-from reports.figures.mixtures import Picture, points
-from reports.reading import AS_CONFIGURED, MATCHED, Entry
+from lockstep.comparisons.judging import LOCKSTEP
+from lockstep.models.records import Floats, Integers
+from lockstep.reports import numbers, reading
+from lockstep.reports.figures import style
+from lockstep.reports.figures.mixtures import Picture, points
+from lockstep.reports.reading import AS_CONFIGURED, MATCHED, Entry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

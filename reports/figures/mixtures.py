@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models import gaussian_mixture_1d, gaussian_mixture_2d
-from models.records import Floats, Parameters
-from reports import numbers, reading
-from reports.figures import style
-from reports.reading import AS_CONFIGURED, MATCHED, Entry
+from lockstep.models import gaussian_mixture_1d, gaussian_mixture_2d
+from lockstep.models.records import Floats, Parameters
+from lockstep.reports import numbers, reading
+from lockstep.reports.figures import style
+from lockstep.reports.reading import AS_CONFIGURED, MATCHED, Entry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

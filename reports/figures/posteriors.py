@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from models.records import Floats, Parameters
-from reports import numbers, reading
-from reports.figures import style
-from reports.figures.fits import is_complement
-from reports.figures.mixtures import Picture
-from reports.reading import AS_CONFIGURED, Entry
+from lockstep.models.records import Floats, Parameters
+from lockstep.reports import numbers, reading
+from lockstep.reports.figures import style
+from lockstep.reports.figures.fits import is_complement
+from lockstep.reports.figures.mixtures import Picture
+from lockstep.reports.reading import AS_CONFIGURED, Entry
 
 PANELS = 12
 BINS = 36

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from comparisons import small_samples as study
-from reports import numbers
-from reports.figures import style
-from reports.figures.mixtures import Picture
+from lockstep.comparisons import small_samples as study
+from lockstep.reports import numbers
+from lockstep.reports.figures import style
+from lockstep.reports.figures.mixtures import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ import numba
 import numpy as np
 from scipy.special import logsumexp
 
-import models
-from models import kernels
+from lockstep import models
+from lockstep.models import kernels
 
 
 def mixture_in_logs(data, mu, sigma, pi, n_iterations, tol=1e-8):

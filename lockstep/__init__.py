@@ -1,0 +1,4 @@
+"""Hand-written EM side by side with the established libraries.
+
+The three packages below are the folders `models`, `comparisons` and `reports` of the repository.
+"""
