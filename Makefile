@@ -35,6 +35,7 @@ help:  ## List the targets
 	  -r requirements.txt
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo "Compiling the kernels"
+	@rm -f models/__pycache__/*.nb[ci]
 	@$(BIN)/python -c "import lockstep.models.hmm_kernels, lockstep.models.mixture_kernels"
 	@touch $@
 

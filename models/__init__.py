@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from lockstep.models import records
     from lockstep.models.records import Floats, Integers
+
+if __name__ == "models":  # found in the repository's root: the folder is still one package
+    sys.modules[__name__] = importlib.import_module("lockstep.models")
 
 type Data = Floats | tuple[Integers, ...]
 
