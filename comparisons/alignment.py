@@ -22,7 +22,6 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -80,22 +79,25 @@ def memberships(model: Model, draws: Parameters, data: Data) -> Floats:
     ndarray, shape (S, N, K)
         N at most `OBSERVATIONS`.
     """
-    module: Any = model
+    kept = _few(data)
+    arrays, total = draws.arrays(), draws.lead[0]
+    pieces = (
+        type(draws)(**{name: a[i : i + AT_ONCE] for name, a in arrays.items()})
+        for i in range(0, total, AT_ONCE)
+    )
+    return np.concatenate([model.memberships(piece, kept) for piece in pieces])
+
+
+def _few(data: Data) -> Data:
+    """Return rows evenly taken, or the first steps of the first sequences."""
     if not isinstance(data, tuple):
-        kept = data[np.unique(np.linspace(0, len(data) - 1, OBSERVATIONS).astype(int))]
-        arrays, total = draws.arrays(), len(next(iter(draws.arrays().values())))
-        pieces = (
-            type(draws)(**{name: a[i : i + AT_ONCE] for name, a in arrays.items()})
-            for i in range(0, total, AT_ONCE)
-        )
-        return np.concatenate([module.responsibilities(piece, kept) for piece in pieces])
-    parts, left = [], OBSERVATIONS
+        return data[np.unique(np.linspace(0, len(data) - 1, OBSERVATIONS).astype(int))]
+    kept, left = [], OBSERVATIONS
     for symbols in data:
-        if left <= 0:
-            break
-        parts.append(module.state_probabilities(draws, symbols[:left]))  # (T, S, K)
-        left -= len(symbols)
-    return np.moveaxis(np.concatenate(parts), 0, 1)
+        if left > 0:
+            kept.append(symbols[:left])
+            left -= len(symbols)
+    return tuple(kept)
 
 
 def stephens(probabilities: Floats, pivot: int = 0) -> Integers:
@@ -151,7 +153,7 @@ def relabel(
     order = stephens(memberships(model, flat, data), int(np.nanargmax(log_likelihood)))
     alike = flat.relabelled(order)
     mean = type(draws)(**{name: a.mean(axis=0) for name, a in alike.arrays().items()})
-    order = order[:, matching(model, mean, reference)].reshape(*lead, -1)
+    order = order[:, matching(mean, reference)].reshape(*lead, -1)
 
     usual = []
     within = 0

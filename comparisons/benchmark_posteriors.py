@@ -112,7 +112,7 @@ def problem(name: str, size: int) -> tuple[Any, dict[str, int]]:
             transmat=[[0.8, 0.2], [0.3, 0.7]],
             emissionprob=[[0.1, 0.3, 0.6], [0.6, 0.3, 0.1]],
         )
-    return model.sample(truth, size, rng), model.dims(truth)
+    return model.sample(truth, size, rng), truth.dims
 
 
 def build(name: str, data: Any, dims: dict[str, int], side: str) -> Model:

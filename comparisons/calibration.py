@@ -17,7 +17,6 @@ References
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,8 +26,7 @@ import numpy as np
 from scipy import stats
 
 from lockstep.comparisons.implementations import _nuts, _pymc
-from lockstep.models import bayesian, load
-from lockstep.models.bayesian import PRIORS
+from lockstep.models import Model, bayesian, load, names
 from lockstep.models.records import Floats, Integers, Parameters, entries
 
 DATA_SETS = 200
@@ -43,77 +41,39 @@ FALSE_ALARM = 0.05
 SIMULATIONS = 20_000
 """By which the bands' coverage is found."""
 
-SIZES: dict[str, Any] = {
-    "gaussian_mixture_1d": 40,
-    "gaussian_mixture_2d": 60,
-    "categorical_hmm": [60, 20],
-}
 K, D, V = 2, 2, 3
 
 
-def prior_1d(rng: np.random.Generator) -> Parameters:
-    """Return parameters of the 1D mixture, drawn from `bayesian`'s prior by other means."""
-    shape, scale = (1 + PRIORS.covariance_df) / 2, PRIORS.covariance_scale / 2
-    variances = stats.invgamma(shape, scale=scale).rvs(K, random_state=rng)
-    return load("gaussian_mixture_1d").Parameters.of(
-        weights=rng.dirichlet(np.full(K, PRIORS.weights)),
-        means=np.sort(rng.normal(0, PRIORS.mean_sd, K)),
-        variances=variances,
-    )
+def size_of(model: Model) -> Any:
+    """Return how much data of a model is simulated: observations, or steps of each sequence."""
+    return [60, 20] if model.shows.SEQUENCES else 20 * (1 + model.shows.COLUMNS[0])
 
 
-def prior_2d(rng: np.random.Generator) -> Parameters:
-    """Return parameters of the 2D mixture, drawn from `bayesian`'s prior by other means."""
-    wishart = stats.invwishart(D + PRIORS.covariance_df, PRIORS.covariance_scale * np.eye(D))
-    return load("gaussian_mixture_2d").Parameters.of(
-        weights=rng.dirichlet(np.full(K, PRIORS.weights)),
-        means=rng.normal(0, PRIORS.mean_sd, (K, D)),
-        covariances=wishart.rvs(K, random_state=rng),
-    )
-
-
-def prior_hmm(rng: np.random.Generator) -> Parameters:
-    """Return parameters of the HMM, drawn from `bayesian`'s prior."""
-    return load("categorical_hmm").Parameters.of(
-        startprob=rng.dirichlet(np.full(K, PRIORS.rows)),
-        transmat=rng.dirichlet(np.full(K, PRIORS.rows), K),
-        emissionprob=rng.dirichlet(np.full(V, PRIORS.rows), K),
-    )
-
-
-PRIOR: dict[str, Callable[[np.random.Generator], Parameters]] = {
-    "gaussian_mixture_1d": prior_1d,
-    "gaussian_mixture_2d": prior_2d,
-    "categorical_hmm": prior_hmm,
-}
-
-
-def ordered(name: str, parameters: Any) -> Any:
+def ordered(parameters: Parameters) -> Parameters:
     """Return parameters with their components in order; what depends on labels then does not.
 
-    They are in the order of the means' first coordinate, or of the probabilities of symbol 0.
+    It is the order of the first number of each component: the first coordinate of its mean, the
+    probability of symbol 0. What is a distribution over the components themselves does not count.
     """
-    if name == "categorical_hmm":
-        order = np.argsort(parameters.emissionprob[..., 0], axis=-1)
-    else:
-        means = parameters.means
-        order = np.argsort(means if name == "gaussian_mixture_1d" else means[..., 0], axis=-1)
-    return parameters.relabelled(order)
+    for name, axes in parameters.COMPONENT_AXES.items():
+        if not (name in parameters.PROBABILITIES and -1 in axes):
+            values = parameters.arrays()[name]
+            first = values.reshape(*values.shape[: axes[0] + values.ndim + 1], -1)[..., 0]
+            return parameters.relabelled(np.argsort(first, axis=-1))
+    raise ValueError("no field tells one component from another")
 
 
 def functions(name: str, parameters: Any, data: Any) -> dict[str, Floats]:
     """Return every function that is ranked, by name, for each index of the leading axes.
 
-    Of a row of probabilities the last is left out, as is the upper half of a covariance.
+    What other entries determine is left out.
     """
     model = load(name)
     found = {}
     leading = next(iter(parameters.arrays().values())).ndim - 1
     first = parameters.draw(*(0,) * leading)
     for label, field, index in entries(first):
-        last = first.arrays()[field].shape[-1] - 1
-        redundant = field in first.PROBABILITIES and index[-1] == last
-        if not redundant and not (field == "covariances" and index[1] < index[2]):
+        if not first.SPACES[field].redundant(index, first.arrays()[field].shape):
             found[label] = parameters.arrays()[field][(..., *index)]
     found["log-likelihood"] = model.log_likelihood(parameters, data)
     return found
@@ -147,13 +107,12 @@ def study(name: str, data_sets: int = DATA_SETS, seed: int = SEED) -> Study:
     divergences = draws = 0
     for number, child in enumerate(np.random.SeedSequence(seed).spawn(data_sets)):
         rng = np.random.default_rng(child)
-        truth = PRIOR[name](rng)
-        data = model.sample(truth, SIZES[name], rng)
-        dims = model.dims(truth)
-        observed = bayesian.observations(name, data)
-        if name != "categorical_hmm":  # the prior is on the scale of z: leave the data as they are
-            zero, one = np.zeros_like(observed["centre"]), np.ones_like(observed["scale"])
-            observed = {"z": np.asarray(data), "centre": zero, "scale": one}
+        sizes = {"n_components": K, "n_features": V, "columns": model.shows.COLUMNS[0]}
+        truth = bayesian.draws(name, sizes, None, 1, rng).draw(0)
+        data = model.sample(truth, size_of(model), rng)
+        dims = truth.dims
+        # A prior on the scale of standardised data takes these to be on that scale.
+        observed = bayesian.observations(name, data, standardise=False)
         with _pymc.quiet():
             import pymc as pm
 
@@ -170,8 +129,8 @@ def study(name: str, data_sets: int = DATA_SETS, seed: int = SEED) -> Study:
             )
             posterior = graph.parameters(trace.posterior["x"].to_numpy()[:, ::THIN])
         divergences += int(trace.sample_stats["diverging"].sum())
-        drawn = functions(name, ordered(name, posterior), data)
-        for label, value in functions(name, ordered(name, truth), data).items():
+        drawn = functions(name, ordered(posterior), data)
+        for label, value in functions(name, ordered(truth), data).items():
             ranks.setdefault(label, []).append(int((drawn[label] < value).sum()))
             draws = drawn[label].size
     return Study(name, {k: np.array(v) for k, v in ranks.items()}, draws, divergences)
@@ -272,9 +231,9 @@ def page(studies: list[Study], lower: Floats, upper: Floats, picture: str) -> st
         "# Calibration of the posteriors",
         "",
         f"For each model {len(next(iter(studies[0].ranks.values())))} times: parameters drawn from "
-        "the prior (with SciPy, not PyMC), data from the parameters, a posterior from the data by "
-        f"`pymc-nuts` ({CHAINS} chains of {DRAWS} draws after {TUNE}, one in {THIN} ranked: "
-        f"{studies[0].draws} draws). The rank of what was drawn among those is uniform if prior, "
+        "the prior (with NumPy and SciPy, not PyMC), data from the parameters, a posterior from "
+        f"the data by `pymc-nuts` ({CHAINS} chains of {DRAWS} draws after {TUNE}, one in {THIN} "
+        f"ranked: {studies[0].draws} draws). The rank of what was drawn among those is uniform if prior, "
         "likelihood, gradient and sampler are right (simulation-based calibration, Talts et al. "
         "2018).",
         "",
@@ -295,7 +254,7 @@ def page(studies: list[Study], lower: Floats, upper: Floats, picture: str) -> st
     for found in studies:
         bad = outside(found, lower, upper)
         wrong += [f"{found.name} {label}" for label in bad]
-        size = SIZES[found.name]
+        size = size_of(load(found.name))
         size = (
             f"{size} observations"
             if isinstance(size, int)
@@ -312,7 +271,9 @@ def page(studies: list[Study], lower: Floats, upper: Floats, picture: str) -> st
 def main(path: str) -> int:
     """Run the study, write its page and figure, and return 1 if an ECDF leaves its band."""
     studies = []
-    for name in PRIOR:
+    for name in names():
+        if bayesian.prior_of(load(name)) is None:
+            continue
         studies.append(study(name))
         print(f"{name}: {len(studies[-1].ranks)} functions ranked", flush=True)
     tested = sum(len(found.ranks) for found in studies)

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from lockstep import models
-from lockstep.comparisons import diagnostics, predictive, prior
+from lockstep.comparisons import diagnostics, predictive
 from lockstep.comparisons.alignment import matching, relabel
 from lockstep.comparisons.cache import Timed
 from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.problem import Mode
 from lockstep.comparisons.run import Failure, Result, Task
 from lockstep.comparisons.scenarios import Prepared, Published, Scenario
-from lockstep.models import Data, Model, uncertainty
+from lockstep.models import Data, Model, bayesian, records, uncertainty
 from lockstep.models.fits import PointFit, PosteriorFit, Status
 from lockstep.models.records import Floats, Parameters, entries
 
@@ -87,7 +87,7 @@ def log_likelihoods(model: Model, parameters: Parameters, data: Data) -> Floats:
     lead = getattr(parameters, name).shape[: axes[0]]
     arrays = {k: a.reshape(-1, *a.shape[len(lead) :]) for k, a in parameters.arrays().items()}
     total = math.prod(lead)
-    piece = max(1, SCORED_AT_ONCE // (model.size(data) * parameters.n_components))
+    piece = max(1, SCORED_AT_ONCE // (records.size(data) * parameters.n_components))
     scores = [
         model.log_likelihood(
             type(parameters)(**{k: a[i : i + piece] for k, a in arrays.items()}), data
@@ -204,10 +204,8 @@ class Judge:
                     "title": scenario.title,
                     "model": scenario.model,
                     "lesson": scenario.lesson,
-                    "n_train": self.model.size(prepared.data),
-                    "n_heldout": 0
-                    if prepared.heldout is None
-                    else self.model.size(prepared.heldout),
+                    "n_train": records.size(prepared.data),
+                    "n_heldout": 0 if prepared.heldout is None else records.size(prepared.heldout),
                     "dims": dict(prepared.dims),
                     "labels": {k: list(v) for k, v in prepared.labels.items()},
                     "truth": None if prepared.truth is None else prepared.truth.to_dict(),
@@ -266,7 +264,7 @@ class Judge:
 
     def _describe_point(self, outcome: dict[str, Any], task: Task, fit: PointFit) -> None:
         data, heldout = self.prepared.data, self.prepared.heldout
-        order = matching(self.model, fit.parameters, self.reference)
+        order = matching(fit.parameters, self.reference)
         estimate = fit.parameters.relabelled(order)
         train = float(self.model.log_likelihood(estimate, data))
         if fit.path is not None:
@@ -321,7 +319,7 @@ class Judge:
         """Return percentile intervals of the parametric bootstrap; None if it would take long."""
         data = self.prepared.data
         n = QUICK_BOOTSTRAPPED if self.quick else BOOTSTRAPPED
-        if n * self.model.size(data) > MOST_BOOTSTRAPPED:
+        if n * records.size(data) > MOST_BOOTSTRAPPED:
             return None
         rng = np.random.default_rng(task.problem.seed)
         try:
@@ -405,7 +403,7 @@ class Judge:
         prepared, rng = self.prepared, np.random.default_rng(0)
         numbers = sum(array.size for array in self.reference.arrays().values())
         n = min(PRIOR_DRAWS, max(1, PRIOR_NUMBERS // numbers))
-        drawn = prior.draws(self.model.NAME, prepared.dims, prepared.data, n, rng)
+        drawn = bayesian.draws(self.model.NAME, prepared.dims, prepared.data, n, rng)
         at = np.linspace(0, 1, 101)
         return {
             name: np.moveaxis(np.quantile(a, at, axis=0), 0, -1)
@@ -461,7 +459,7 @@ class Judge:
             max(float(np.abs(mine[name][i] - theirs[name][i]).max()) for name in mine)
             for i in range(steps + 1)
         ]
-        scaled = [self.model.change(ours.path.draw(i), fit.path.draw(i)) for i in range(steps + 1)]
+        scaled = [ours.path.draw(i).change(fit.path.draw(i)) for i in range(steps + 1)]
         return {
             "with": "em",
             "iterations_compared": steps,
@@ -508,7 +506,7 @@ class Judge:
         if outcome["kind"] == "posterior":
             # A draw from a settled posterior lies on average p/2 nats below the maximum (half a
             # chi-square with p degrees of freedom); its mean should not lie lower than that.
-            allowed = self.model.n_free(self.reference) / 2
+            allowed = self.reference.n_free / 2
             what = f"the posterior mean lies {gap:.2f} nats below the best fit"
             if gap <= allowed:
                 return Judged(Verdict.AGREES, f"{what}, within p/2 = {allowed:g}")
@@ -563,9 +561,9 @@ class Judge:
         if name == "log_likelihood":
             return log_likelihood
         if name == "bic_mclust":
-            penalty = self.model.n_free(parameters) * math.log(self.model.size(data))
+            penalty = parameters.n_free * math.log(records.size(data))
             return 2 * log_likelihood - penalty
-        aligned = parameters.relabelled(matching(self.model, parameters, self.reference))
+        aligned = parameters.relabelled(matching(parameters, self.reference))
         found = re.fullmatch(r"(\w+)\[([\d,]+)\]", name)
         assert found is not None, name
         field, index = found[1], tuple(int(i) for i in found[2].split(","))

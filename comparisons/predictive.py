@@ -26,8 +26,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from lockstep.comparisons import prior
-from lockstep.models import Data, Model
+from lockstep.models import Data, Model, bayesian, records
 from lockstep.models.records import Floats, Integers, Parameters
 
 AT_ONCE = 4_000_000
@@ -66,12 +65,7 @@ def pointwise(model: Model, parameters: Parameters, data: Data) -> Floats:
     ndarray, shape (..., units)
         They add up to the log-likelihood. For an HMM log p(x_t | x_1 .. x_{t-1}).
     """
-    module: Any = model
-    if not isinstance(data, tuple):
-        return np.asarray(logsumexp(module.log_joint(parameters, data), axis=-1))
-    with np.errstate(divide="ignore"):
-        parts = [np.log(module.forward(parameters, symbols)[1]) for symbols in data]
-    return np.moveaxis(np.concatenate(parts), 0, -1)
+    return model.log_densities(parameters, data)
 
 
 def thinned(draws: Parameters, most: int) -> Parameters:
@@ -92,7 +86,7 @@ def _lead(draws: Parameters) -> tuple[int, ...]:
 
 def averaged(model: Model, draws: Parameters, data: Data) -> Floats:
     """Return the log of the density of every unit averaged over draws, shape (units,)."""
-    size = model.size(data) * draws.n_components
+    size = records.size(data) * draws.n_components
     kept = thinned(draws, MOST // size)
     sums = [logsumexp(part, axis=0) for part in _in_pieces(model, kept, data)]
     return np.asarray(logsumexp(sums, axis=0) - math.log(math.prod(_lead(kept))))
@@ -100,7 +94,7 @@ def averaged(model: Model, draws: Parameters, data: Data) -> Floats:
 
 def _in_pieces(model: Model, draws: Parameters, data: Data) -> Iterator[Floats]:
     """Yield the log densities of all units, shape (draws, units), some draws at a time."""
-    piece = max(1, AT_ONCE // (model.size(data) * draws.n_components))
+    piece = max(1, AT_ONCE // (records.size(data) * draws.n_components))
     for begin in range(0, math.prod(_lead(draws)), piece):
         part = {k: a[begin : begin + piece] for k, a in draws.arrays().items()}
         yield pointwise(model, type(draws)(**part), data)
@@ -159,7 +153,7 @@ def leave_one_out(
         largest Pareto k-hat and how many are above ``threshold``; None for an HMM, whose symbols
         are not independent, and for more than `MOST_LEFT_OUT` observations.
     """
-    if isinstance(data, tuple) or not 1 < model.size(data) <= MOST_LEFT_OUT:
+    if isinstance(data, tuple) or not 1 < records.size(data) <= MOST_LEFT_OUT:
         return None
     import warnings
 
@@ -167,7 +161,7 @@ def leave_one_out(
     import arviz_stats
 
     total = math.prod(_lead(draws))
-    kept = thinned(draws, AT_EACH // model.size(data))
+    kept = thinned(draws, AT_EACH // records.size(data))
     density = np.concatenate(list(_in_pieces(model, kept, data)))[None]  # (1, draw, N)
     groups = {"posterior": {"total": density.sum(axis=-1)}, "log_likelihood": {"x": density}}
     with warnings.catch_warnings():
@@ -215,7 +209,7 @@ def check(
         simulated data of the same lengths, quantiles of the share of each symbol and of steps
         that repeat the symbol before; ``observed`` has the data's own.
     """
-    sources = {"prior": prior.draws(model.NAME, dims, data, SIMULATED, rng)}
+    sources = {"prior": bayesian.draws(model.NAME, dims, data, SIMULATED, rng)}
     sources |= {who: thinned(draws, SIMULATED) for who, draws in posteriors.items()}
     if isinstance(data, tuple):
         data, V = _beginning(data), dims["n_features"]

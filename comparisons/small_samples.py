@@ -86,7 +86,7 @@ def point_part(x: Floats, seed: int) -> tuple[PointFit, dict[str, float]]:
     em = implementations()["em"]
     fit = em.fit(Problem(MODEL.NAME, x, {"n_components": 3}, Mode.AS_CONFIGURED, seed))
     assert isinstance(fit, PointFit)
-    estimate = fit.parameters.relabelled(matching(MODEL, fit.parameters, TRUTH))
+    estimate = fit.parameters.relabelled(matching(fit.parameters, TRUTH))
     starts = fit.details["starts"]
     columns = {
         "degenerate_starts": sum(start["status"] == Status.DEGENERATE for start in starts),

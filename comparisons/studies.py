@@ -14,7 +14,7 @@ import numpy as np
 
 from lockstep import models
 from lockstep.comparisons.scenarios import scenarios
-from lockstep.models import em, uncertainty
+from lockstep.models import em, records, uncertainty
 from lockstep.models.fits import Status
 from lockstep.models.labels import matching
 from lockstep.models.records import Floats, Parameters, entries
@@ -91,12 +91,12 @@ def coverage(scenario: str, data_sets: int, seed: int) -> Coverage:
     truth = prepared.truth
     if truth is None:
         raise ValueError(f"{scenario} has no truth to cover")
-    rng, size = np.random.default_rng(seed), model.size(prepared.data)
+    rng, size = np.random.default_rng(seed), records.size(prepared.data)
     rows = []
     for _ in range(data_sets):
         data = model.sample(truth, size, rng)
         fit = em.fit(model, truth, data)
-        estimate = fit.parameters.relabelled(matching(model, fit.parameters, truth))
+        estimate = fit.parameters.relabelled(matching(fit.parameters, truth))
         known = uncertainty.wald(model, estimate, data)
         if fit.status is Status.CONVERGED and not known.no_interval:
             rows.append([_flat(p) for p in (estimate, known.sd, known.lower, known.upper)])

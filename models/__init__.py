@@ -10,6 +10,9 @@ import pkgutil
 import sys
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
@@ -24,8 +27,34 @@ if __name__ == "models":  # found in the repository's root: the folder is still 
 type Data = Floats | tuple[Integers, ...]
 
 
+class Shows(Protocol):
+    """What a reader is shown of a model.
+
+    Attributes
+    ----------
+    NOUN : str
+        What K counts: component or state.
+    SEQUENCES : bool
+        Whether data are sequences of symbols, or else rows of numbers.
+    UNIT, PREDICTED : str
+        What one observation is called; and one as it is predicted.
+    COLUMNS : tuple of int or None
+        How many columns of a table it takes at least, and at most.
+    """
+
+    NOUN: str
+    SEQUENCES: bool
+    UNIT: str
+    PREDICTED: str
+    COLUMNS: tuple[int, int | None]
+
+    def meaning(self, field: str, *names: str) -> str:
+        """Return what a parameter is, given the name of its place along each axis."""
+        ...
+
+
 class Model(Protocol):
-    """The names that make a module a model.
+    """The names that make a folder a model.
 
     Attributes
     ----------
@@ -37,8 +66,10 @@ class Model(Protocol):
         Its records; the prior is conjugate.
     """
 
+    __name__: str
     NAME: str
     TITLE: str
+    shows: Shows
     Parameters: type[records.Parameters]
     Statistics: type[records.Statistics]
     Prior: type[records.Record]
@@ -53,18 +84,6 @@ class Model(Protocol):
 
     def check_chunk(self, data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Data:
         """Return a part of the data as the model takes it, or raise ValueError."""
-        ...
-
-    def size(self, data: Data) -> int:
-        """Return the number of observations."""
-        ...
-
-    def dims(self, parameters: records.Parameters) -> dict[str, int]:
-        """Return the model's sizes."""
-        ...
-
-    def n_free(self, parameters: records.Parameters) -> int:
-        """Return the number of free parameters."""
         ...
 
     def sample(self, parameters: records.Parameters, size: Any, rng: np.random.Generator) -> Data:
@@ -95,59 +114,35 @@ class Model(Protocol):
         """Return the derivatives of the log-likelihood, by Fisher's identity."""
         ...
 
-    def to_free(self, parameters: records.Parameters) -> Floats:
-        """Return unconstrained coordinates."""
+    def log_densities(self, parameters: records.Parameters, data: Data) -> Floats:
+        """Return the log density of every unit that is predicted in one piece."""
         ...
 
-    def from_free(self, free: Floats, dims: Mapping[str, int]) -> records.Parameters:
-        """Return the parameters that have these unconstrained coordinates."""
-        ...
-
-    def free_units(self, parameters: records.Parameters) -> Floats:
-        """Return a natural length for a step in each unconstrained coordinate."""
-        ...
-
-    def score_free(self, statistics: records.Statistics, parameters: records.Parameters) -> Floats:
-        """Return the derivatives of the log-likelihood by the unconstrained coordinates."""
+    def memberships(self, parameters: records.Parameters, data: Data) -> Floats:
+        """Return the probability of each component for every observation or step."""
         ...
 
     def log_likelihood(self, parameters: records.Parameters, data: Data) -> Floats:
         """Return the log-likelihood for each index of the parameters' leading axes."""
         ...
 
-    def change(self, old: records.Parameters, new: records.Parameters) -> float:
-        """Return the largest change of a parameter, free of the data's units."""
-        ...
 
-    def features(self, parameters: records.Parameters, reference: records.Parameters) -> Floats:
-        """Return one row per component, by which components of two fits are matched."""
-        ...
-
-
-SHARED = (
-    "bayesian",
-    "chunks",
-    "em",
-    "estimators",
-    "fisher",
-    "fits",
-    "hmm_kernels",
-    "kernels",
-    "labels",
-    "mixture_kernels",
-    "records",
-    "simplex",
-    "softmax",
-    "stock",
-    "uncertainty",
-)
-"""Modules of this package that are not a model."""
+ENTRY_POINTS = "lockstep.models"
+"""The group of entry points by which an installed distribution brings models of its own."""
 
 
 @cache
+def _places() -> dict[str, str]:
+    """Return the module of each model by its name: the folders here, and entry points."""
+    folders = [m.name for m in pkgutil.iter_modules(__path__) if m.ispkg]
+    here = {n: f"{__name__}.{n}" for n in folders if Path(__path__[0], n, "equations.py").exists()}
+    there = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return dict(sorted({**there, **here}.items()))
+
+
 def names() -> tuple[str, ...]:
     """Return the names of all models, in alphabetical order."""
-    return tuple(m.name for m in pkgutil.iter_modules(__path__) if m.name not in SHARED)
+    return tuple(_places())
 
 
 def load(name: str) -> Model:
@@ -160,4 +155,17 @@ def load(name: str) -> Model:
     """
     if name not in names():
         raise ValueError(f"there is no model {name!r}; there are {', '.join(names())}")
-    return cast("Model", importlib.import_module(f"{__name__}.{name}"))
+    return cast("Model", importlib.import_module(_places()[name]))
+
+
+def part(model: Model, name: str) -> Any:
+    """Return a module of the model's folder that not every model has; None if it is not there.
+
+    Parameters
+    ----------
+    model : Model
+    name : str
+        ``prior``, ``compiled`` or ``graph``.
+    """
+    place = f"{model.__name__}.{name}"
+    return importlib.import_module(place) if find_spec(place) is not None else None

@@ -1,141 +1,134 @@
-"""Priors, and the three models as PyMC graphs with the latent variables summed out.
+"""From a model's prior to its posterior: draws, densities, and the PyMC graph.
 
-Priors are PyMC's distributions. The log-likelihood, with its gradient, is either that of
-`models.fisher`, the E-step, or the independent one of `models.stock`, PyMC's own by automatic
-differentiation: the same function, so the same posterior.
-
-Gaussian mixtures
-    Each column of the data is standardised, z = (x - mean) / sd, and the priors are on that
-    scale, so they mean the same for data in any unit. With K components in D dimensions
-
-        weights       ~ Dirichlet(2, ..., 2)
-        mean of z_k   ~ Normal(0, 2^2) in each dimension
-        cov of z_k    ~ inverse-Wishart(D + 2), with expectation 0.1 I
-
-    For D = 1 the last is an inverse gamma: a component cannot collapse onto one observation,
-    which would make the likelihood infinite (and, with ties, the posterior improper). It is
-    written by Bartlett's decomposition of the precision, A A' with A upper triangular,
-    A_ii^2 ~ chi^2(3 + i) for i = 0, ..., D - 1, A_ij ~ Normal(0, 1): independent, unconstrained,
-    and the inverse of A' is the Cholesky factor of the covariance.
-
-Categorical hidden Markov model
-    Every row of startprob, transmat and emissionprob ~ Dirichlet(1, ..., 1): uniform.
-
-References
-----------
-Bartlett (1934), Proc. Cambridge Philos. Soc. 30, 327-340.
+A model's `prior.py` states the prior (`models.priors`); the latent variables are summed out. The
+log-likelihood in the graph, with its gradient, is either that of `models.fisher`, the E-step, or
+the independent one of `models.stock`, PyMC's own by automatic differentiation: the same function,
+so the same posterior.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lockstep.models import Data
-from lockstep.models.records import Floats, Integers
+from lockstep.models import Data, Model, load, part
+from lockstep.models.priors import Prior
+from lockstep.models.records import Floats, Parameters
 
 if TYPE_CHECKING:
-    from pymc import Model
-    from pytensor.tensor import TensorVariable
+    import pymc
 
 type Observed = NDArray[Any]
 
-# Standard deviation of a mixture's starting points about the k-means split, unconstrained.
 SCATTER = 0.2
+"""Standard deviation of starting points about the model's own, in unconstrained coordinates."""
 
 
-@dataclass(frozen=True)
-class Priors:
-    """The constants of all priors; the mixtures' are on the scale of the standardised data.
-
-    Attributes
-    ----------
-    weights : float
-        Dirichlet concentration of the mixture weights.
-    mean_sd : float
-        Standard deviation of a component's mean, in each dimension.
-    expected_variance : float
-        Expected variance of a component, in each dimension.
-    covariance_df : int
-        Degrees of freedom of the inverse-Wishart beyond the number of dimensions.
-    rows : float
-        Dirichlet concentration of the rows of the HMM's three stochastic arrays.
-    """
-
-    weights: float = 2.0
-    mean_sd: float = 2.0
-    expected_variance: float = 0.1
-    covariance_df: int = 2
-    rows: float = 1.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0 < value < np.inf:
-                raise ValueError(
-                    f"{field.name} is {value}: that prior is improper; give a positive number"
-                )
-        if self.covariance_df <= 1:
-            raise ValueError(
-                f"covariance_df is {self.covariance_df}: with 1 or less a variance has no "
-                "expectation to set; give more"
-            )
-
-    @property
-    def covariance_scale(self) -> float:
-        """The inverse-Wishart scale matrix is this times I: expectation x (df - 1)."""
-        return self.expected_variance * (self.covariance_df - 1)
+def prior_of(model: Model) -> Prior | None:
+    """Return a model's prior; None if it states none."""
+    stated = part(model, "prior")
+    return None if stated is None else stated.PRIOR
 
 
-PRIORS = Priors()
+def _stated(model: Model) -> Prior:
+    prior = prior_of(model)
+    if prior is None:
+        raise ValueError(f"{model.TITLE} states no prior: there is no posterior")
+    return prior
 
 
-def describe(model: str, priors: Priors = PRIORS) -> dict[str, str]:
-    """Return the priors of a model's parameters in words, by field.
+def describe(model: str, prior: Prior | None = None) -> dict[str, str]:
+    """Return the prior of each field of a model's parameters in words."""
+    module = load(model)
+    return (prior or _stated(module)).words(module.Parameters)
+
+
+def identification(model: str) -> str:
+    """Return in words what tells one label from another."""
+    for name, family in _stated(load(model)).families.items():
+        if getattr(family, "ordered", False):
+            return f"the prior orders the {name}"
+    return "exchangeable prior: nothing identifies the labels"
+
+
+def shapes(model: Model, dims: Mapping[str, int], columns: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each field; `columns` is the number D of coordinates."""
+    sizes = {"K": dims["n_components"], "V": dims.get("n_features", 0), "D": columns}
+    spaces = model.Parameters.SPACES
+    return {name: tuple(sizes[axis] for axis in space.axes) for name, space in spaces.items()}
+
+
+def _columns(x: Any) -> int:
+    """Return the number of coordinates of an observation."""
+    return int(x.shape[1]) if getattr(x, "ndim", 1) == 2 else 1
+
+
+def _location_and_scale(prior: Prior, data: Data | None) -> tuple[Any, Any]:
+    """Return what the prior's scale is measured in: mean and sd of each column, or 0 and 1."""
+    if data is None or not prior.standardised:
+        return 0.0, 1.0
+    x = np.asarray(data, dtype=np.float64)
+    return x.mean(axis=0), x.std(axis=0)
+
+
+def _rescaled(parameters: Parameters, centre: Any, scale: Any) -> Parameters:
+    """Return parameters of z as those of ``centre + scale * z``."""
+    spaces = parameters.SPACES
+    arrays = parameters.arrays().items()
+    return type(parameters)(**{n: spaces[n].rescaled(a, centre, scale) for n, a in arrays})
+
+
+def draws(
+    model: str,
+    dims: Mapping[str, int],
+    data: Data | None,
+    n: int,
+    rng: np.random.Generator,
+    prior: Prior | None = None,
+) -> Parameters:
+    """Return parameters drawn from the prior, with one leading axis.
 
     Parameters
     ----------
     model : str
         The model's name.
-    priors : Priors, optional
-        Their constants.
+    dims : mapping of str to int
+        Its sizes.
+    data : Data or None
+        Give a standardised prior its location and scale: no more of them is used. Without them
+        the draws are on the prior's own scale, and `dims` has an entry ``columns``.
+    n : int
+        How many draws.
+    rng : numpy.random.Generator
+    prior : Prior, optional
+        Another than the model's own.
 
-    Returns
-    -------
-    dict of str to str
+    Raises
+    ------
+    ValueError
+        If the model states no prior.
     """
-    if model == "categorical_hmm":
-        rows = f"Dirichlet({priors.rows:g}, ..., {priors.rows:g})"
-        return {
-            "startprob": rows,
-            "transmat": f"each row {rows}",
-            "emissionprob": f"each row {rows}",
-        }
-    described = {
-        "weights": f"Dirichlet({priors.weights:g}, ..., {priors.weights:g})",
-        "means": f"Normal(0, sd {priors.mean_sd:g}) in units of the data's sd about its mean",
-    }
-    if model == "gaussian_mixture_1d":
-        shape = (1 + priors.covariance_df) / 2
-        scale = priors.covariance_scale / 2
-        described["means"] += ", in increasing order"
-        described["variances"] = (
-            f"inverse gamma(shape {shape:g}, scale {scale:g}) in units of the data's variance"
-        )
-    else:
-        described["covariances"] = (
-            f"inverse Wishart(D + {priors.covariance_df} degrees of freedom, "
-            f"expectation {priors.expected_variance:g} I) for columns scaled to variance 1"
-        )
-    return described
+    module = load(model)
+    prior = prior or _stated(module)
+    columns = dims.get("columns", 1) if data is None else _columns(data)
+    shape = shapes(module, dims, columns)
+    drawn = {name: family.draw(shape[name], n, rng) for name, family in prior.families.items()}
+    return _rescaled(module.Parameters(**drawn), *_location_and_scale(prior, data))
 
 
-def observations(model: str, data: Data) -> dict[str, Observed]:
+def log_density(model: str, parameters: Parameters, data: Data) -> float:
+    """Return the log-density of the prior at parameters, on the scale that it is stated on."""
+    prior = _stated(load(model))
+    centre, scale = _location_and_scale(prior, data)
+    z = _rescaled(parameters, -centre / scale, 1 / scale).arrays()
+    return sum(family.log_density(z[name]) for name, family in prior.families.items())
+
+
+def observations(model: str, data: Data, *, standardise: bool = True) -> dict[str, Observed]:
     """Return the data as the `pm.Data` containers of the model's graph hold them.
 
     Parameters
@@ -144,27 +137,39 @@ def observations(model: str, data: Data) -> dict[str, Observed]:
         The model's name.
     data : Data
         As the model's `check_data` returns them.
+    standardise : bool, optional
+        Whether the data are to be brought to the scale of the prior, or are on it already.
 
     Returns
     -------
     dict of str to ndarray
-        For a mixture the standardised data ``z``, and the ``centre`` and ``scale`` that undo it;
-        for an HMM the ``symbols`` of all sequences, one after the other, and their ``lengths``.
+        Of sequences the ``symbols`` of all, one after the other, and their ``lengths``; where the
+        prior is on their scale the standardised data ``z``, and the ``centre`` and ``scale`` that
+        undo it; else the data ``x``.
     """
-    if model != "categorical_hmm":
-        x = np.asarray(data, dtype=np.float64)
-        centre, scale = x.mean(axis=0), x.std(axis=0)
-        return {"z": (x - centre) / scale, "centre": centre, "scale": scale}
-    return {
-        "symbols": np.concatenate([np.asarray(sequence) for sequence in data]),
-        "lengths": np.array([len(sequence) for sequence in data]),
-    }
+    if isinstance(data, tuple):
+        return {
+            "symbols": np.concatenate([np.asarray(sequence) for sequence in data]),
+            "lengths": np.array([len(sequence) for sequence in data]),
+        }
+    prior, x = _stated(load(model)), np.asarray(data)
+    if not prior.standardised:
+        return {"x": x}
+    centre, scale = _location_and_scale(prior, x)
+    if not standardise:
+        centre, scale = np.zeros_like(centre), np.ones_like(scale)
+    return {"z": (x - centre) / scale, "centre": centre, "scale": scale}
 
 
 def build(
-    model: str, dims: Mapping[str, int], observed: Mapping[str, Observed], *, stock: bool = False
-) -> Model:
-    """Build the PyMC model of one of the three models, its priors being `PRIORS`.
+    model: str,
+    dims: Mapping[str, int],
+    observed: Mapping[str, Observed],
+    *,
+    stock: bool = False,
+    prior: Prior | None = None,
+) -> pymc.Model:
+    """Build the PyMC graph of a model.
 
     Parameters
     ----------
@@ -178,204 +183,71 @@ def build(
     stock : bool, optional
         Whether the log-likelihood is that of `models.stock`. Then a hidden Markov model takes at
         most as many symbols as `stock.padded` makes of these.
+    prior : Prior, optional
+        Another than the model's own.
 
     Returns
     -------
     pymc.Model
-        With the model's parameters as variables, under the names of the `Parameters` fields.
-    """
-    n_components, data = dims["n_components"], dict[str, Any](observed)
-    if model == "gaussian_mixture_1d":
-        return gaussian_mixture_1d(n_components, **data, stock=stock)
-    if model == "gaussian_mixture_2d":
-        return gaussian_mixture_2d(n_components, **data, stock=stock)
-    if model == "categorical_hmm":
-        return categorical_hmm(n_components, dims["n_features"], **data, stock=stock)
-    raise ValueError(f"no Bayesian version of the model {model!r}")
-
-
-def _log_likelihoods(stock: bool) -> Any:
-    """Return the module whose functions, named as the models, are the log-likelihoods."""
-    return importlib.import_module("lockstep.models.stock" if stock else "lockstep.models.fisher")
-
-
-def gaussian_mixture_1d(
-    n_components: int,
-    z: Floats,
-    centre: Floats,
-    scale: Floats,
-    priors: Priors = PRIORS,
-    *,
-    stock: bool = False,
-) -> Model:
-    """Build the univariate Gaussian mixture with increasing means.
-
-    Parameters
-    ----------
-    n_components : int
-        K.
-    z : ndarray, shape (N,)
-        Standardised data.
-    centre, scale : ndarray, shape ()
-        The data are ``centre + scale * z``.
-    priors : Priors, optional
-        The priors' constants.
-    stock : bool, optional
-        As for `build`.
-
-    Returns
-    -------
-    pymc.Model
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
-    from pymc.distributions.transforms import ordered
-
-    K, likelihoods = n_components, _log_likelihoods(stock)
-    with pm.Model(check_bounds=False) as model:
-        z = pm.Data("z", z)  # (N,)
-        centre, scale = pm.Data("centre", centre), pm.Data("scale", scale)
-
-        weights = _simplex("weights", priors.weights, (K,))
-        z_means = pm.Normal(
-            "standard_means",
-            0,
-            priors.mean_sd,
-            shape=K,
-            transform=ordered if K > 1 else None,
-            initval=np.linspace(-1, 1, K) if K > 1 else None,
-        )
-        z_variances = pm.InverseGamma(
-            "standard_variances",
-            alpha=(1 + priors.covariance_df) / 2,
-            beta=priors.covariance_scale / 2,
-            shape=K,
-        )
-        value = likelihoods.gaussian_mixture_1d(z, weights, z_means, z_variances)
-        pm.Potential("log_likelihood", value - z.shape[0] * pt.log(scale))
-
-        pm.Deterministic("means", centre + scale * z_means)
-        pm.Deterministic("variances", scale**2 * z_variances)
-    return model
-
-
-def gaussian_mixture_2d(
-    n_components: int,
-    z: Floats,
-    centre: Floats,
-    scale: Floats,
-    priors: Priors = PRIORS,
-    *,
-    stock: bool = False,
-) -> Model:
-    """Build the multivariate Gaussian mixture with full covariances, in any dimension.
-
-    Parameters
-    ----------
-    n_components : int
-        K.
-    z : ndarray, shape (N, D)
-        Data with standardised columns.
-    centre, scale : ndarray, shape (D,)
-        The data are ``centre + scale * z``.
-    priors : Priors, optional
-        The priors' constants.
-    stock : bool, optional
-        As for `build`.
-
-    Returns
-    -------
-    pymc.Model
-        The components are exchangeable: nothing orders them.
+        With the model's parameters as variables, under the names of the `Parameters` fields;
+        those on the scale of standardised data have ``standard_`` before their names.
     """
     import pymc as pm
     import pytensor.tensor as pt
 
-    K, D, likelihoods = n_components, z.shape[1], _log_likelihoods(stock)
-    rows, columns = np.triu_indices(D, 1)
-    with pm.Model(check_bounds=False) as model:
-        z = pm.Data("z", z, shape=(None, D))
-        centre = pm.Data("centre", centre, shape=(D,))
-        scale = pm.Data("scale", scale, shape=(D,))
-
-        weights = _simplex("weights", priors.weights, (K,))
-        z_means = pm.Normal("standard_means", 0, priors.mean_sd, shape=(K, D))
-        squares = pm.Gamma(  # chi-squared
-            "bartlett_squares",
-            alpha=(1 + priors.covariance_df + np.arange(D)) / 2,
-            # An array: PyTensor would take a scalar's logarithm in single precision.
-            beta=np.full(D, 0.5),
-            shape=(K, D),
-        )
-        # The precision of component k is A_k A_k', and the inverse of A_k' the Cholesky factor of
-        # its covariance. Sums of products with unit matrices, which numba takes into one loop.
-        on = np.array([np.diag(row) for row in np.eye(D)])
-        roots = pt.sqrt(squares / priors.covariance_scale)  # (K, D)
-        A = (roots[:, :, None, None] * on).sum(axis=1)  # (K, D, D)
-        if D > 1:
-            off = np.zeros((len(rows), D, D))
-            off[range(len(rows)), rows, columns] = 1 / np.sqrt(priors.covariance_scale)
-            above = pm.Normal("bartlett_above", 0, 1, shape=(K, len(rows)))
-            A += (above[:, :, None, None] * off).sum(axis=1)
-        # A = (I + U) diag(roots) with U^D = 0, so this recursion for the inverse of I + U is
-        # exact; LAPACK's would add 20 seconds of compilation.
-        U, inverse = A / roots[:, None] - np.eye(D), pt.ones((K, 1, 1)) * np.eye(D)
-        for _ in range(D - 1):
-            inverse = np.eye(D) - (U[..., None] * inverse[:, None]).sum(axis=2)  # (K, D, D)
-        cholesky = (inverse / roots[..., None]).mT
-
-        factors = {"cholesky": cholesky} if stock else {"precisions_cholesky": A}
-        value = likelihoods.gaussian_mixture_2d(z, weights, z_means, **factors)
-        pm.Potential("log_likelihood", value - z.shape[0] * pt.log(scale).sum())
-
-        z_covariances = (cholesky[..., :, None, :] * cholesky[..., None, :, :]).sum(axis=-1)
-        pm.Deterministic("means", centre + scale * z_means)
-        pm.Deterministic("covariances", z_covariances * scale * scale[:, None])
-    return model
-
-
-def categorical_hmm(
-    n_components: int,
-    n_features: int,
-    symbols: Integers,
-    lengths: Integers,
-    priors: Priors = PRIORS,
-    *,
-    stock: bool = False,
-) -> Model:
-    """Build the hidden Markov model with categorical emissions.
-
-    Parameters
-    ----------
-    n_components : int
-        The number K of hidden states.
-    n_features : int
-        The number V of symbols.
-    symbols : ndarray of int, shape (T,)
-        All sequences, one after the other.
-    lengths : ndarray of int, shape (number of sequences,)
-        The sequences' lengths.
-    priors : Priors, optional
-        The priors' constants.
-    stock : bool, optional
-        As for `build`.
-
-    Returns
-    -------
-    pymc.Model
-        The states are exchangeable: nothing orders them.
-    """
-    import pymc as pm
-
-    K, V, likelihoods = n_components, n_features, _log_likelihoods(stock)
-    with pm.Model(check_bounds=False) as model:
-        x, each = pm.Data("symbols", symbols), pm.Data("lengths", lengths)
-        startprob = _simplex("startprob", priors.rows, (K,))
-        transmat = _simplex("transmat", priors.rows, (K, K))
-        emissionprob = _simplex("emissionprob", priors.rows, (K, V))
-        value = likelihoods.categorical_hmm(x, startprob, transmat, emissionprob, each)
+    module = load(model)
+    prior, spaces = prior or _stated(module), module.Parameters.SPACES
+    shape = shapes(module, dims, _columns(next(iter(observed.values()))))
+    with pm.Model(check_bounds=False) as graph:
+        data = {name: _container(name, array) for name, array in observed.items()}
+        centre, scale = data.pop("centre", 0.0), data.pop("scale", 1.0)
+        values: dict[str, Any] = {}
+        for name, family in prior.families.items():
+            values |= family.variables(_variable(prior, module, name), name, shape[name])
+        value = _log_likelihood(module, stock=stock)(*data.values(), **values)
+        if prior.standardised:
+            (z,) = data.values()
+            value = value - z.shape[0] * pt.log(scale).sum()
         pm.Potential("log_likelihood", value)
-    return model
+        for name in [name for name in spaces if name not in graph.named_vars]:
+            pm.Deterministic(name, spaces[name].rescaled(values[name], centre, scale))
+    return graph
+
+
+def _container(name: str, array: Observed) -> Any:
+    """Return data in the graph; of a table the number of rows may change."""
+    import pymc as pm
+
+    shape: tuple[int | None, ...] | None = None
+    if array.ndim == 2:
+        shape = (None, array.shape[1])
+    elif name in ("centre", "scale") and array.ndim:
+        shape = array.shape
+    return pm.Data(name, array, shape=shape)
+
+
+def _variable(prior: Prior, model: Model, name: str) -> str:
+    """Return what the random variable of a field is called."""
+    moves = prior.standardised and model.Parameters.SPACES[name].in_units
+    return f"standard_{name}" if moves else name
+
+
+def _log_likelihood(model: Model, *, stock: bool) -> Any:
+    """Return the function of data and parameters, as tensors, that is the log-likelihood.
+
+    Raises
+    ------
+    ValueError
+        If the model has none of PyMC's own.
+    """
+    from lockstep.models import fisher
+
+    own = getattr(part(model, "graph"), "stock" if stock else "fisher", None)
+    if own is not None:
+        return own
+    if stock:
+        raise ValueError(f"{model.TITLE} has no log-likelihood in PyMC's own terms")
+    return partial(fisher.log_likelihood, model)
 
 
 def start(
@@ -383,8 +255,7 @@ def start(
 ) -> dict[str, Floats]:
     """Return a random place to start sampling, by value variable, on the unconstrained scale.
 
-    For a mixture it scatters about a k-means split of the standardised data, in order of the
-    first coordinate; for an HMM every coordinate is standard normal, which is as wide as the prior.
+    It scatters about where the model's `prior.start` says.
 
     Parameters
     ----------
@@ -395,54 +266,17 @@ def start(
     data : Data
         The training data.
     rng : numpy.random.Generator
-        Random numbers.
 
     Returns
     -------
     dict of str to ndarray
     """
-    K = dims["n_components"]
-    if model == "categorical_hmm":
-        V = dims["n_features"]
-        shapes = {"startprob": (K - 1,), "transmat": (K, K - 1), "emissionprob": (K, V - 1)}
-        return {f"{name}_simplex__": rng.normal(size=shape) for name, shape in shapes.items()}
-
-    from scipy.cluster.vq import kmeans2
-
-    x = np.asarray(data, dtype=np.float64)
-    x = x.reshape(len(x), -1)  # (N, D)
-    z = (x - x.mean(axis=0)) / x.std(axis=0)
-    means, labels = kmeans2(z, K, minit="++", rng=rng)
-    order = np.argsort(means[:, 0])
-    means, members = means[order], [z[labels == k] for k in order]
-    weights = np.array([1 + len(member) for member in members]) / (len(z) + K)
-    variances = np.array(
-        [
-            (PRIORS.expected_variance + ((member - mean) ** 2).sum(axis=0)) / (1 + len(member))
-            for member, mean in zip(members, means, strict=True)
-        ]
-    )  # (K, D)
-    point = {"weights_simplex__": (np.log(weights) - np.log(weights).mean())[:-1]}
-    if model == "gaussian_mixture_1d":
-        first, steps = means[0], np.maximum(np.diff(means[:, 0]), 1e-3)
-        name = "standard_means_ordered__" if K > 1 else "standard_means"
-        point[name] = np.concatenate([first, np.log(steps)])
-        point["standard_variances_log__"] = np.log(variances[:, 0])
-    else:
-        D = x.shape[1]
-        point["standard_means"] = means
-        point["bartlett_squares_log__"] = np.log(PRIORS.covariance_scale / variances)
-        point["bartlett_above"] = np.zeros((K, D * (D - 1) // 2))
+    module = load(model)
+    prior = _stated(module)
+    centre, scale = _location_and_scale(prior, data)
+    rough: Parameters = part(module, "prior").start(data, dims, rng)
+    z = _rescaled(rough, -centre / scale, 1 / scale).arrays()
+    point: dict[str, Floats] = {}
+    for name, family in prior.families.items():
+        point |= family.coordinates(_variable(prior, module, name), z[name])
     return {name: value + rng.normal(0, SCATTER, value.shape) for name, value in point.items()}
-
-
-def _simplex(name: str, concentration: float, shape: tuple[int, ...]) -> TensorVariable:
-    """Return symmetric Dirichlet rows, or ones where a row has one entry and cannot vary."""
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    from lockstep.models.softmax import Softmax
-
-    if shape[-1] == 1:
-        return pm.Deterministic(name, pt.ones(shape))
-    return pm.Dirichlet(name, np.full(shape, concentration), default_transform=Softmax())

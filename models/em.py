@@ -147,7 +147,7 @@ def fit_chunks(
     -------
     PointFit
     """
-    e_step, dims = kernels.e_step(model), model.dims(start)
+    e_step, dims = kernels.e_step(model), start.dims
 
     def expect(parameters: Parameters) -> tuple[Statistics, float]:
         total: Statistics | None = None
@@ -286,7 +286,7 @@ def _climb(
         return ended
 
     trail = _Trail(start, keep_path, judge)
-    leaper = _Leaper(model, start, update)
+    leaper = _Leaper(start, update)
     # Plain EM goes in stretches, as far as the kernels take it; else an iteration at a time.
     climb = getattr(expect, "climb", None)
     if prior is not None or accelerate or update is not None:
@@ -314,7 +314,7 @@ def _climb(
             # An EM step, a step stretched into a leap, an EM step to settle: then again.
             if accelerate and trail.iterations % 3 == 1:
                 leapt = leaper.leap(trail.before, here, new, visit)
-            change = model.change(here.parameters, new)
+            change = here.parameters.change(new)
             here = visit(new) if leapt is None else leapt
             trail.add(here, change)
         if not trail.trace:
@@ -349,15 +349,13 @@ class _Leaper:
     FIRST, GROWTH = 4.0, 4.0
     """Bound of s at first, and its growth whenever a leap at the bound succeeds ([1]_)."""
 
-    def __init__(self, model: Model, start: Parameters, update: Update | None) -> None:
-        self.model, self.dims = model, model.dims(start)
+    def __init__(self, start: Parameters, update: Update | None) -> None:
         self.update = update or (lambda _, new: new)
         self.longest, self.done = self.FIRST, 0
-        self.n_probabilities = sum(start.arrays()[name].size for name in start.PROBABILITIES)
+        self.probabilities = start.free_probabilities()
 
     def _coordinates(self, parameters: Parameters) -> Floats:
-        x = self.model.to_free(parameters)
-        p = slice(self.n_probabilities)  # the fields of probabilities come first
+        x, p = parameters.to_free(), self.probabilities
         x[p] = np.exp(x[p])
         return x
 
@@ -367,16 +365,16 @@ class _Leaper:
         """Return the point leapt to; None if it is lower than `here` or out of bounds."""
         a, b, c = (self._coordinates(p) for p in (before, here.parameters, after))
         r, v = b - a, c - 2 * b + a
-        units = self.model.free_units(here.parameters)
+        units = here.parameters.free_units()
         bend = np.linalg.norm(v / units)
         s = min(float(np.linalg.norm(r / units) / bend), self.longest) if bend else 0.0
         if s <= 1:
             return None
-        x, p = a + 2 * s * r + s**2 * v, slice(self.n_probabilities)
+        x, p = a + 2 * s * r + s**2 * v, self.probabilities
         x[p] = simplex.to_logs(np.maximum(x[p], c[p] / 10))
         try:
             with np.errstate(over="raise"):
-                new = self.model.from_free(x, self.dims)
+                new = here.parameters.from_free(x)
                 point = visit(self.update(here.parameters, new))
         except (DegenerateError, FloatingPointError):  # beyond what the model can hold
             point = None

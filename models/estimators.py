@@ -434,7 +434,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _n_parameters(self) -> int:
-        return gaussian_mixture.n_free(self._parameters(), self.covariance_type)
+        K, D = self.means_.shape
+        of_covariances = {"full": K * D * (D + 1) // 2, "tied": D * (D + 1) // 2, "diag": K * D}
+        return int((K - 1) + K * D + of_covariances.get(self.covariance_type, K))
 
     def _check_settings(self) -> None:
         for name, least in (("n_components", 1), ("max_iter", 0), ("n_init", 1)):
@@ -962,11 +964,11 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def aic(self, X: Any, lengths: Any = None) -> float:
         """Return Akaike's criterion on X: the lower the better."""
-        return 2 * categorical_hmm.n_free(self._fitted()) - 2 * self.score(X, lengths)
+        return 2 * self._fitted().n_free - 2 * self.score(X, lengths)
 
     def bic(self, X: Any, lengths: Any = None) -> float:
         """Return the Bayesian information criterion on X: the lower the better."""
-        n_free = categorical_hmm.n_free(self._fitted())
+        n_free = self._fitted().n_free
         return float(n_free * np.log(len(X)) - 2 * self.score(X, lengths))
 
     def get_stationary_distribution(self) -> Floats:

@@ -31,6 +31,7 @@ from lockstep.models import (
     categorical_hmm,
     gaussian_mixture_1d,
     gaussian_mixture_2d,
+    records,
     simplex,
 )
 from lockstep.models.records import Floats, Integers, Parameters, Statistics, checked_weights
@@ -215,7 +216,7 @@ class _Sequences:
     @staticmethod
     def seconds(sequences: tuple[Integers, ...], K: int) -> float:  # noqa: ARG004
         """Return about how long the readable E-step takes."""
-        return STEP * categorical_hmm.size(sequences)
+        return STEP * records.size(sequences)
 
     def __init__(self, sequences: tuple[Integers, ...], weights: Floats | None) -> None:
         self.kernels = compiled(self.MODULE)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from lockstep.models import Model
-from lockstep.models.records import Floats, Integers, Parameters
+from lockstep.models.records import Floats, Integers, Parameters, Space
 
 
-def matching(model: Model, parameters: Parameters, reference: Parameters) -> Integers:
+def matching(parameters: Parameters, reference: Parameters) -> Integers:
     """Return the order of components that brings each fit nearest to the reference.
 
     The assignment minimises the sum of squared distances between the components' features
@@ -17,7 +16,6 @@ def matching(model: Model, parameters: Parameters, reference: Parameters) -> Int
 
     Parameters
     ----------
-    model : Model
     parameters : Parameters
         With any leading axes.
     reference : Parameters
@@ -28,11 +26,56 @@ def matching(model: Model, parameters: Parameters, reference: Parameters) -> Int
     ndarray of int, shape (..., K)
         For `Parameters.relabelled`: entry k is the component to be put in place k.
     """
-    ours = model.features(parameters, reference)  # (..., K, F)
-    theirs = model.features(reference, reference)  # (K, F)
+    ours = features(parameters, reference)  # (..., K, F)
+    theirs = features(reference, reference)  # (K, F)
     # cost[..., k, j]: of putting component j in the reference's place k
     cost = ((theirs[:, None, :] - ours[..., None, :, :]) ** 2).sum(axis=-1)
     return assignments(cost)
+
+
+def features(parameters: Parameters, reference: Parameters) -> Floats:
+    """Return one row for each component, by which those of two fits are matched.
+
+    They are, in units of the reference's spread, its location and the logarithms of its standard
+    deviations; the logarithms of its rates; the distributions that it has; and the probability of
+    staying in it. How often it occurs says nothing of which it is.
+
+    Returns
+    -------
+    ndarray, shape (..., K, F)
+    """
+    spaces, arrays = parameters.SPACES, parameters.arrays()
+    spreads = {spaces[n].unit: _spread(reference, n) for n in spaces if spaces[n].unit}
+    columns: list[Floats] = []
+    for name, space in spaces.items():
+        value = arrays[name]
+        if space.probability:
+            if space.axes == "KK":
+                columns.append(np.diagonal(value, axis1=-2, axis2=-1)[..., None])
+            elif len(space.axes) > 1:
+                columns.insert(0, value)
+        elif space.unit:
+            centre, spread = spreads[space.unit]
+            columns.append(_by_component((value - centre) / spread, space))
+        elif name in spreads:
+            columns.append(_by_component(np.log(space.sds(value) / spreads[name][1]), space))
+        else:
+            columns.append(_by_component(np.log(value), space))
+    return np.concatenate(columns, axis=-1)
+
+
+def _by_component(value: Floats, space: Space) -> Floats:
+    """Return the value with one axis behind that of the components."""
+    return value[..., None] if space.axes == "K" else value
+
+
+def _spread(reference: Parameters, name: str) -> tuple[Floats, Floats]:
+    """Return centre and standard deviation of all data, in each coordinate of a location."""
+    spaces, arrays = reference.SPACES, reference.arrays()
+    shares = next(a for n, a in arrays.items() if spaces[n].probability and spaces[n].axes == "K")
+    location, sds = arrays[name], reference.unit(name)
+    centre = shares @ location
+    return centre, np.sqrt(shares @ (sds**2 + (location - centre) ** 2))
 
 
 def assignments(cost: Floats) -> Integers:

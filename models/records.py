@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,22 +78,183 @@ class Statistics(Record):
         return type(self)(**total)
 
 
+@dataclass(frozen=True)
+class Space:
+    """What values a field can take; `models.spaces` has the kinds. Here: any real number.
+
+    Attributes
+    ----------
+    axes : str
+        A letter for each axis: K for components or states, D for coordinates, V for symbols.
+    unit : str
+        The field whose standard deviations a change is counted in; empty for none.
+    """
+
+    axes: str
+    unit: str = ""
+
+    probability: ClassVar[bool] = False
+
+    def check(self, name: str, value: Floats) -> None:
+        """Raise ValueError unless the finite value lies in the space."""
+
+    def n_free(self, value: Floats) -> int:
+        """Return the number of free parameters."""
+        return value.size
+
+    def to_free(self, value: Floats) -> Floats:
+        """Return unconstrained coordinates, on one axis."""
+        return value.ravel()
+
+    def from_free(self, free: Floats, shape: tuple[int, ...]) -> Floats:
+        """Return the value that has these coordinates."""
+        return free.reshape(shape)
+
+    def chain(self, score: Floats, value: Floats) -> Floats:
+        """Return derivatives by the coordinates, from those by the value's entries."""
+        return score.ravel()
+
+    def change(self, old: Floats, new: Floats, unit: Floats | float) -> float:
+        """Return the largest change of an entry, in the unit given."""
+        return float((np.abs(new - old) / unit).max())
+
+    def sds(self, value: Floats) -> Floats:
+        """Return the standard deviations that a variance or covariance holds."""
+        raise TypeError(f"{type(self).__name__} holds no standard deviations")
+
+    @property
+    def in_units(self) -> bool:
+        """Whether the value has a unit that is the data's."""
+        return False
+
+    def rescaled(self, value: Any, centre: Any, scale: Any) -> Any:
+        """Return the value for data ``centre + scale * z`` from that for z; graphs do as well."""
+        return value
+
+    def interval(
+        self,
+        at: float,
+        sd: float,
+        z: float,
+        index: tuple[int, ...],
+    ) -> tuple[float, float]:
+        """Return an entry's interval of z standard errors to each side."""
+        return at - z * sd, at + z * sd
+
+    def redundant(self, index: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+        """Return whether other entries determine this one."""
+        return False
+
+
 class Parameters(Record):
     """Parameters of one model; a posterior is the same record with leading (chain, draw) axes.
 
-    A subclass names in `COMPONENT_AXES` the axes, counted from the end, that run over the
-    components (or hidden states) of each field: the ones that a relabelling permutes; and in
-    `PROBABILITIES` the fields whose last axis is a distribution.
+    Each field of a subclass declares its space: ``weights: Annotated[Floats, Simplex("K")]``.
+
+    Attributes
+    ----------
+    SPACES : mapping of str to Space
+        By field.
+    COMPONENT_AXES : mapping of str to tuple of int
+        The axes of each field, counted from the end, that run over the components or hidden
+        states: the ones that a relabelling permutes.
+    PROBABILITIES : tuple of str
+        The fields whose last axis is a distribution.
     """
 
+    SPACES: ClassVar[dict[str, Space]]
     COMPONENT_AXES: ClassVar[dict[str, tuple[int, ...]]]
     PROBABILITIES: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls) -> None:
+        hints = get_type_hints(cls, include_extras=True)
+        declared = {
+            name: [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Space)]
+            for name, hint in hints.items()
+        }
+        cls.SPACES = {name: spaces[0] for name, spaces in declared.items() if spaces}
+        cls.COMPONENT_AXES = {
+            name: tuple(i - len(space.axes) for i, axis in enumerate(space.axes) if axis == "K")
+            for name, space in cls.SPACES.items()
+        }
+        cls.PROBABILITIES = tuple(name for name, s in cls.SPACES.items() if s.probability)
 
     @property
     def n_components(self) -> int:
         """The number K of components or hidden states."""
         name, axes = next(iter(self.COMPONENT_AXES.items()))
         return int(getattr(self, name).shape[axes[0]])
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """The model's sizes: ``n_components``, and ``n_features`` where there are symbols."""
+        sizes = {"n_components": self.n_components}
+        for name, space in self.SPACES.items():
+            if "V" in space.axes:
+                place = space.axes.index("V") - len(space.axes)
+                sizes["n_features"] = int(getattr(self, name).shape[place])
+        return sizes
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The shape of the leading axes, such as (chain, draw); empty for a single point."""
+        name, space = next(iter(self.SPACES.items()))
+        shape: tuple[int, ...] = getattr(self, name).shape
+        return shape[: len(shape) - len(space.axes)]
+
+    @property
+    def n_free(self) -> int:
+        """The number of free parameters."""
+        return sum(self.SPACES[name].n_free(a) for name, a in self.arrays().items())
+
+    def to_free(self) -> Floats:
+        """Return unconstrained coordinates, field by field as its space has them."""
+        arrays = self.arrays().items()
+        return np.concatenate([self.SPACES[name].to_free(a) for name, a in arrays])
+
+    def from_free(self, free: Floats) -> Self:
+        """Return parameters of the same shape that have other unconstrained coordinates."""
+        arrays, begin = {}, 0
+        for name, array in self.arrays().items():
+            end = begin + len(self.SPACES[name].to_free(array))
+            arrays[name] = self.SPACES[name].from_free(free[begin:end], array.shape)
+            begin = end
+        return type(self)(**arrays)
+
+    def free_units(self) -> Floats:
+        """Return a natural length for a step in each unconstrained coordinate."""
+        units = []
+        for name, array in self.arrays().items():
+            of_entry = np.broadcast_to(self.unit(name), array.shape)
+            count = len(self.SPACES[name].to_free(array))
+            units.append(of_entry.ravel() if self.SPACES[name].unit else np.ones(count))
+        return np.concatenate(units)
+
+    def free_probabilities(self) -> NDArray[np.bool_]:
+        """Return which unconstrained coordinates are logarithms of probabilities."""
+        of_fields = [
+            np.full(len(space.to_free(a)), space.probability)
+            for space, a in zip(self.SPACES.values(), self.arrays().values())
+        ]
+        return np.concatenate(of_fields)
+
+    def by_free(self, score: Parameters) -> Floats:
+        """Return derivatives by the unconstrained coordinates, from those by the entries."""
+        pairs = zip(self.SPACES.items(), score.arrays().values(), self.arrays().values())
+        return np.concatenate([space.chain(s, value) for (_, space), s, value in pairs])
+
+    def unit(self, name: str) -> Floats | float:
+        """Return what a change of the field is counted in: standard deviations, or one."""
+        owner = self.SPACES[name].unit
+        return self.SPACES[owner].sds(getattr(self, owner)) if owner else 1.0
+
+    def change(self, new: Self) -> float:
+        """Return the largest change of a parameter, in units that the data's scale does not enter.
+
+        Locations are counted in standard deviations, variances relative to themselves.
+        """
+        pairs = zip(self.SPACES.items(), self.arrays().values(), new.arrays().values())
+        return max(space.change(a, b, self.unit(name)) for (name, space), a, b in pairs)
 
     def relabelled(self, order: ArrayLike) -> Self:
         """Return the same parameters with component ``order[k]`` in place k.
@@ -125,6 +286,11 @@ class Parameters(Record):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as nested lists, as written to JSON."""
         return {name: array.tolist() for name, array in self.arrays().items()}
+
+
+def size(data: Any) -> int:
+    """Return the number of observations, or of steps in all sequences."""
+    return sum(map(len, data)) if isinstance(data, tuple) else len(data)
 
 
 def entries(parameters: Parameters) -> Iterator[tuple[str, str, tuple[int, ...]]]:

@@ -33,7 +33,6 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 from scipy.stats import norm
 
 from lockstep.models import Data, Model, em, kernels
@@ -115,8 +114,8 @@ def _differentiated(
     model: Model, parameters: Parameters, data: Data, weights: Floats | None
 ) -> tuple[Floats, Floats]:
     """Return the information (F, F), and the Jacobian (P, F) of the parameters."""
-    e_step, dims = kernels.e_step(model), model.dims(parameters)
-    free, units = model.to_free(parameters), model.free_units(parameters)
+    e_step = kernels.e_step(model)
+    free, units = parameters.to_free(), parameters.free_units()
     information = np.zeros((len(free), len(free)))
     jacobian = np.zeros((_flat(parameters).size, len(free)))
     for i in np.flatnonzero(np.isfinite(free)):
@@ -124,8 +123,8 @@ def _differentiated(
         for sign in (1, -1):
             moved = free.copy()
             moved[i] += sign * STEP * units[i]
-            there = model.from_free(moved, dims)
-            scores.append(model.score_free(e_step(there, data, weights)[0], there))
+            there = parameters.from_free(moved)
+            scores.append(there.by_free(model.score(e_step(there, data, weights)[0], there)))
             values.append(_flat(there))
             at.append(moved[i])
         information[i] = -(scores[0] - scores[1]) / (at[0] - at[1])
@@ -161,19 +160,19 @@ def wald(
     """
     held, reasons = _boundary(parameters)
     sd, whole = np.full(_flat(parameters).shape, np.nan), ""
-    moving = np.setdiff1d(np.arange(len(model.to_free(parameters))), held)
+    moving = np.setdiff1d(np.arange(len(parameters.to_free())), held)
     if not np.isfinite(model.log_likelihood(parameters, data)):
         whole = "not a maximum: the data are impossible under these parameters"
     elif len(moving):
         information, jacobian = _differentiated(model, parameters, data, weights)
-        units = model.free_units(parameters)[moving]
+        units = parameters.free_units()[moving]
         scaled = information[np.ix_(moving, moving)] * units[:, None] * units
         values, vectors = np.linalg.eigh(scaled)
         if not values[0] > SINGULAR * values[-1]:
             whole = NOT_DETERMINED
         else:
             statistics, _ = kernels.e_step(model)(parameters, data, weights)
-            score = model.score_free(statistics, parameters)[moving] * units
+            score = parameters.by_free(model.score(statistics, parameters))[moving] * units
             gain = 0.5 * float(((vectors.T @ score) ** 2 / values).sum())
             if gain > STATIONARY:
                 whole = f"not a maximum: a Newton step would gain {gain:.2g} nats"
@@ -199,35 +198,28 @@ def _boundary(parameters: Parameters) -> tuple[Integers, dict[str, str]]:
     """Return which coordinates are held, and the parameters that get no interval, with the reason.
 
     Held are probabilities on the boundary, and of each row the largest, so that the others are
-    free. Probabilities are the first of the coordinates, in the order of the fields.
+    free.
     """
     held: list[NDArray[np.bool_]] = []
     reasons: dict[str, str] = {}
+    probabilities = np.flatnonzero(parameters.free_probabilities())
     for name in parameters.PROBABILITIES:
         p = parameters.arrays()[name]
         outside = (p < BOUNDARY) | (p > 1 - BOUNDARY)
         reasons |= {f"{name}[{','.join(map(str, i))}]": ON_BOUNDARY for i in np.argwhere(outside)}
         largest = np.arange(p.shape[-1]) == p.argmax(axis=-1, keepdims=True)
         held.append((outside | largest).ravel())
-    return np.flatnonzero(np.concatenate(held)), reasons
+    return probabilities[np.concatenate(held)] if held else probabilities, reasons
 
 
 def _intervals(parameters: Parameters, sd: Floats, probability: float) -> tuple[Floats, Floats]:
     z = float(norm.ppf((1 + probability) / 2))
     lower, upper = np.full((2, len(sd)), np.nan)
     for i, (_, field, index) in enumerate(entries(parameters)):
-        at = parameters.arrays()[field][index]
-        if not np.isfinite(sd[i]):
-            continue
-        if field in parameters.PROBABILITIES:
-            half = z * sd[i] / (at * (1 - at))
-            lower[i], upper[i] = expit(logit(at) - half), expit(logit(at) + half)
-        elif field == "variances" or (field == "covariances" and index[-2] == index[-1]):
-            half = z * sd[i] / (3 * at)  # of v^(-1/3), relative to itself
-            lower[i] = at / (1 + half) ** 3
-            upper[i] = at / (1 - half) ** 3 if half < 1 else np.inf
-        else:
-            lower[i], upper[i] = at - z * sd[i], at + z * sd[i]
+        if np.isfinite(sd[i]):
+            at = float(parameters.arrays()[field][index])
+            space = parameters.SPACES[field]
+            lower[i], upper[i] = space.interval(at, float(sd[i]), z, index)
     return lower, upper
 
 
@@ -291,7 +283,7 @@ def bootstrap(
     if len(refits) < 2:
         raise ValueError(f"{len(refits)} of {n} refits did not degenerate; at least 2 are needed")
     draws = stack(refits)
-    draws = draws.relabelled(matching(model, draws, parameters))
+    draws = draws.relabelled(matching(draws, parameters))
     tail = (1 - probability) / 2
 
     def over(summary: Any) -> Parameters:

@@ -148,7 +148,7 @@ class Precision:
         gap = verdicts.gap(scenario, self.outcome)
         if not reading.is_posterior(self.outcome) or best is None or gap is None:
             return self.nats(value, most)
-        n, p = self.sizes[0], reading.module(scenario).n_free(best)
+        n, p = self.sizes[0], best.n_free
         error = math.sqrt(2 * gap / n) + p / (2 * n)
         return numbers.fixed(value, numbers.supported_decimals(error, most))
 

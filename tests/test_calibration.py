@@ -40,15 +40,13 @@ def test_ranks_of_a_wrong_posterior_leave_the_band(monkeypatch):
 def test_functions_do_not_depend_on_labels_and_match_between_one_and_many(model_name):
     case = make_case(model_name, K=3)
     order = [2, 0, 1]
-    one = calibration.functions(
-        model_name, calibration.ordered(model_name, case.parameters), case.data
-    )
-    moved = calibration.ordered(model_name, case.parameters.relabelled(order))
+    one = calibration.functions(model_name, calibration.ordered(case.parameters), case.data)
+    moved = calibration.ordered(case.parameters.relabelled(order))
     many = type(moved)(**{k: np.stack([a, a])[None] for k, a in moved.arrays().items()})
     found = calibration.functions(model_name, many, case.data)
     assert one.keys() == found.keys()
     for name, value in one.items():
         assert found[name].shape == (1, 2)
         np.testing.assert_allclose(found[name], value, rtol=1e-12)
-    assert len(one) == case.model.n_free(case.parameters) + 1
+    assert len(one) == case.parameters.n_free + 1
     assert len(one) < len(list(entries(case.parameters))) + 1

@@ -143,18 +143,18 @@ def test_posteriors(implementation, name):
         assert np.ptp(array) > 0, "draws that do not vary are no posterior"
     # The posterior is about these data: its mean is far more likely than an arbitrary start,
     # and near the parameters that the data were drawn from.
-    aligned = fit.draws.relabelled(matching(case.model, fit.draws, case.parameters))
+    aligned = fit.draws.relabelled(matching(fit.draws, case.parameters))
     mean = case.model.Parameters(**{k: a.mean(axis=(0, 1)) for k, a in aligned.arrays().items()})
     at_mean = case.model.log_likelihood(mean, case.data)
     at_truth = case.model.log_likelihood(case.parameters, case.data)
-    assert at_mean > at_truth - case.model.n_free(case.parameters)
+    assert at_mean > at_truth - case.parameters.n_free
 
 
 def test_the_posterior_by_the_e_step_is_the_stock_one(model_name):
     means, errors = [], []
     for implementation in ("pymc-nuts", "pymc-stock"):
         case, fit = posterior(implementation, model_name)
-        draws = fit.draws.relabelled(matching(case.model, fit.draws, case.parameters))
+        draws = fit.draws.relabelled(matching(fit.draws, case.parameters))
         values = [
             draws.arrays()[field][(..., *index)] for _, field, index in entries(case.parameters)
         ]

@@ -11,14 +11,15 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from conftest import make_case
-from lockstep.comparisons import diagnostics, predictive, prior
+from lockstep.comparisons import diagnostics, predictive
 from lockstep.comparisons.alignment import Relabelled, relabel, stephens
 from lockstep.comparisons.implementations import _advi, _pymc
 from lockstep.comparisons.judging import log_likelihoods
 from lockstep.comparisons.problem import Mode
 from lockstep.comparisons.scenarios import scenarios
-from lockstep.models import bayesian, em, gaussian_mixture_1d, load
+from lockstep.models import bayesian, em, gaussian_mixture_1d, load, records
 from lockstep.models.fits import PosteriorFit
+from lockstep.models.priors import Dirichlet, Normal, Prior
 from oracles import hmm_by_enumeration
 from test_comparisons import judged
 from test_reports import draws_near
@@ -226,7 +227,7 @@ def test_advi_on_a_correlated_normal(family, interpreted, monkeypatch):
 
 def test_units_add_up_to_the_log_likelihood(case):
     units = predictive.pointwise(case.model, case.parameters, case.data)
-    assert units.shape == (case.model.size(case.data),)
+    assert units.shape == (records.size(case.data),)
     assert units.sum() == pytest.approx(
         float(case.model.log_likelihood(case.parameters, case.data)), rel=1e-12
     )
@@ -313,7 +314,7 @@ def test_prior_draws_are_those_of_the_graph(name, interpreted):
 
     case = make_case(name, K=2, size=40)
     n, dims = 1500, case.dims
-    ours = prior.draws(name, dims, case.data, n, np.random.default_rng(1)).arrays()
+    ours = bayesian.draws(name, dims, case.data, n, np.random.default_rng(1)).arrays()
     observed = bayesian.observations(name, case.data)
     model = bayesian.build(name, dims, observed)
     theirs = dict(
@@ -330,8 +331,9 @@ def test_prior_draws_are_those_of_the_graph(name, interpreted):
 
 def test_prior_draws_follow_the_one_place_to_change_them():
     case = make_case("gaussian_mixture_1d", K=2)
-    narrow = bayesian.Priors(mean_sd=0.001, weights=1e6)
-    draws = prior.draws(
+    families = bayesian.prior_of(case.model).families
+    narrow = Prior({**families, "means": Normal(0.001), "weights": Dirichlet(1e6)}, True)
+    draws = bayesian.draws(
         "gaussian_mixture_1d", case.dims, case.data, 200, np.random.default_rng(0), narrow
     )
     np.testing.assert_allclose(draws.means, case.data.mean(), atol=0.01 * case.data.std())

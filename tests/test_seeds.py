@@ -7,7 +7,7 @@ import pytest
 
 from lockstep.comparisons.scenarios import scenarios
 from lockstep.models import categorical_hmm as hmm
-from lockstep.models import em
+from lockstep.models import em, records
 from lockstep.models import gaussian_mixture_1d as gm1
 from lockstep.models import gaussian_mixture_2d as gm2
 from lockstep.models.fits import Status
@@ -169,7 +169,7 @@ def test_scenarios_are_sound(name):
 
     model = models.load(scenario.model)
     checked = model.check_data(prepared.data, prepared.dims)
-    assert model.size(checked) == model.size(prepared.data)
+    assert records.size(checked) == records.size(prepared.data)
     assert np.isfinite(model.log_likelihood(prepared.start, prepared.data))
     assert (prepared.heldout is None) == (prepared.truth is None and name != "hmm-weather-noise")
     assert scenario.lesson.endswith(".")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from lockstep.comparisons import predictive, prior
+from lockstep.comparisons import predictive
 from lockstep.comparisons import small_samples as study
-from lockstep.models import gaussian_mixture_1d, load
+from lockstep.models import bayesian, gaussian_mixture_1d, load
 from lockstep.models.fits import Status
 from lockstep.reports.figures import small_samples as picture
 
@@ -80,7 +80,7 @@ def test_the_page_and_the_picture_come_from_the_rows():
 def averaged_by_importance(x, seed, n=200_000):
     """Return the divergence of the predictive density, the prior's draws weighted by likelihood."""
     rng = np.random.default_rng(seed)
-    draws = prior.draws("gaussian_mixture_1d", {"n_components": 3}, x, n, rng)
+    draws = bayesian.draws("gaussian_mixture_1d", {"n_components": 3}, x, n, rng)
     log_weight = study.MODEL.log_likelihood(draws, x)
     weight = np.exp(log_weight - log_weight.max())
     kept = weight > 1e-5 * weight.max()

@@ -164,7 +164,7 @@ def sandwich(model, parameters, x):
     """Return standard errors that do not take the model for true: of log sds, by observation."""
     scores = np.array(
         [
-            model.score_free(model.e_step(parameters, x[n : n + 1])[0], parameters)
+            parameters.by_free(model.score(model.e_step(parameters, x[n : n + 1])[0], parameters))
             for n in range(len(x))
         ]
     )[:, 1:]  # the first log weight is held
@@ -212,7 +212,7 @@ def test_bootstrap_relabels_its_refits():
     _, refits = uncertainty.bootstrap(
         gm1, estimate, x, n=40, rng=np.random.default_rng(0), max_iter=50
     )
-    found = np.array([models.labels.matching(gm1, refits.draw(i), estimate) for i in range(40)])
+    found = np.array([models.labels.matching(refits.draw(i), estimate) for i in range(40)])
     np.testing.assert_array_equal(found, np.tile([0, 1], (len(found), 1)))
 
 

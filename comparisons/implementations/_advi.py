@@ -276,7 +276,7 @@ def fit(problem: Problem, family: Family) -> PosteriorFit:
         "elbo_standard_error": float(last.std() / np.sqrt(len(last))),
         "settled": climbed.settled,
         "priors": bayesian.describe(problem.model),
-        "labels": _pymc.LABELS[problem.model],
+        "labels": bayesian.identification(problem.model),
     }
     weights = {"log_weight": (log_p - log_q)[None]}
     return PosteriorFit(parameters, weights, elbo=climbed.elbo, details=details)

@@ -146,6 +146,6 @@ def sample(problem: Problem, *, stock: bool) -> PosteriorFit:
         "target_accept": TARGET_ACCEPT,
         "mass_matrix": ADAPTATION,
         "priors": bayesian.describe(problem.model),
-        "labels": _pymc.LABELS[problem.model],
+        "labels": bayesian.identification(problem.model),
     }
     return PosteriorFit(draws=parameters, sample_stats=statistics, details=details)

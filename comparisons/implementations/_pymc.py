@@ -20,17 +20,14 @@ from lockstep.models.records import Floats, Parameters
 if TYPE_CHECKING:
     from pymc import Model
 
-LABELS = {
-    "gaussian_mixture_1d": "the prior orders the means",
-    "gaussian_mixture_2d": "exchangeable prior: nothing identifies the labels",
-    "categorical_hmm": "exchangeable prior: nothing identifies the labels",
-}
-
 
 def unsupported(problem: Problem) -> str | None:
     """Return why a posterior cannot answer the problem, or None if it can."""
     if problem.mode is Mode.MATCHED:
         return "a posterior has no EM iterations to match"
+    model = models.load(problem.model)
+    if bayesian.prior_of(model) is None:
+        return f"{model.TITLE} states no prior"
     if problem.dims["n_components"] == problem.dims.get("n_features", 0) == 1:
         return "one state and one symbol leave no parameter to infer"
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from lockstep import models
 from lockstep.comparisons.implementations import _nuts, _pymc
 from lockstep.comparisons.problem import Problem
+from lockstep.models import records
 from lockstep.models.fits import PosteriorFit
 
 NAME = "pymc-stock"
@@ -26,12 +27,15 @@ def unsupported(problem: Problem) -> str | None:
     """Return why it cannot or should not do the problem, or None."""
     if problem.quick:
         return "it checks pymc-nuts, and a quick report does without"
-    if (size := models.load(problem.model).size(problem.data)) > MOST:
+    if (size := records.size(problem.data)) > MOST:
         return (
             f"{size:,} observations would take it long; pymc-nuts has the same posterior, and "
             f"this checks it for up to {MOST:,}"
         )
-    return _pymc.unsupported(problem)
+    reason = _pymc.unsupported(problem)
+    if reason is None and not hasattr(models.part(models.load(problem.model), "graph"), "stock"):
+        return "its log-likelihood is not written in PyMC's own terms"
+    return reason
 
 
 def fit(problem: Problem) -> PosteriorFit:

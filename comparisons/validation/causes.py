@@ -126,7 +126,7 @@ def _permuted(bench: Bench, found: dict[str, Floats], right: dict[str, Floats]) 
         return None
     expected = bench.record(right)
     try:
-        order = matching(bench.model, bench.record(found), expected)
+        order = matching(bench.record(found), expected)
     except (ValueError, ArithmeticError):
         return None
     ordered = bench.record(found).relabelled(order).arrays()

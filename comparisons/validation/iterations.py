@@ -224,7 +224,7 @@ def m_step(bench: Bench) -> Passed:
         found = bench.record(bench.iterate(problem))
         statistics, _ = bench.model.e_step(bench.record(problem.start), bench.checked(problem))
         try:
-            slopes = bench.model.score_free(statistics, found) / problem.size
+            slopes = found.by_free(bench.model.score(statistics, found)) / problem.size
         except (ArithmeticError, ValueError) as error:
             raise Failed(f"there are no derivatives at its result: {error}") from None
         largest = float(np.abs(slopes).max())

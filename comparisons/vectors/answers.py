@@ -25,7 +25,7 @@ def taken(model: Model, data: Any, start: Parameters, iterations: int) -> Data:
 
     A single observation has a log-likelihood; to fit a mixture takes more.
     """
-    dims = model.dims(start)
+    dims = start.dims
     if model.NAME == categorical_hmm.NAME:
         given = [symbols if isinstance(symbols, list) else [symbols] for symbols in data]
         if given != data:

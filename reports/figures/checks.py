@@ -37,7 +37,7 @@ def log_likelihood_over_draws(scenario: Entry) -> Picture | None:
         return None
     from scipy.stats import chi2
 
-    p = reading.module(scenario).n_free(reference)
+    p = reference.n_free
     figure = style.new_figure(2.3)
     axes = figure.add_axes((0.03, 0.20, 0.74, 0.72))
     handles: list[Any] = []

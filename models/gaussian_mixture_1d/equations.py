@@ -25,13 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from scipy.special import logsumexp
 
 from lockstep.models import records, simplex
 from lockstep.models.records import DegenerateError, Floats
+from lockstep.models.spaces import Real, Simplex, Variance
 
 NAME = "gaussian_mixture_1d"
 TITLE = "Gaussian mixture, 1D"
@@ -51,12 +52,9 @@ class Parameters(records.Parameters):
         In the data's unit squared, positive.
     """
 
-    weights: Floats
-    means: Floats
-    variances: Floats
-
-    COMPONENT_AXES: ClassVar = {"weights": (-1,), "means": (-1,), "variances": (-1,)}
-    PROBABILITIES: ClassVar = ("weights",)
+    weights: Annotated[Floats, Simplex("K")]
+    means: Annotated[Floats, Real("K", unit="variances")]
+    variances: Annotated[Floats, Variance("K")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,8 +167,23 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
     return simplex.to_logs(weights) + np.where(np.isnan(x)[:, None], 0.0, log_density)
 
 
+def log_densities(parameters: Parameters, x: Floats) -> Floats:
+    """Return ``log p(x_n)``, the components summed out ([2]_, equation 9.7).
+
+    Parameters
+    ----------
+    parameters : Parameters
+    x : ndarray, shape (N,)
+
+    Returns
+    -------
+    ndarray, shape (..., N)
+    """
+    return np.asarray(logsumexp(log_joint(parameters, x), axis=-1))
+
+
 def log_likelihood(parameters: Parameters, x: Floats) -> Floats:
-    """Return the log-likelihood in nats, the components summed out ([2]_, equation 9.28).
+    """Return the log-likelihood in nats ([2]_, equation 9.28).
 
     Parameters
     ----------
@@ -182,7 +195,7 @@ def log_likelihood(parameters: Parameters, x: Floats) -> Floats:
     -------
     ndarray, shape (...)
     """
-    return np.asarray(logsumexp(log_joint(parameters, x), axis=-1).sum(axis=-1))
+    return np.asarray(log_densities(parameters, x).sum(axis=-1))
 
 
 def responsibilities(parameters: Parameters, x: Floats) -> Floats:
@@ -195,6 +208,10 @@ def responsibilities(parameters: Parameters, x: Floats) -> Floats:
     """
     joint = log_joint(parameters, x)
     return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
+
+
+memberships = responsibilities
+"""Where an observation comes from: the name by which every model is asked."""
 
 
 def e_step(
@@ -296,48 +313,6 @@ def score(statistics: Statistics, parameters: Parameters) -> Parameters:
     )
 
 
-def to_free(parameters: Parameters) -> Floats:
-    """Return unconstrained coordinates: log weights, means, log standard deviations.
-
-    Returns
-    -------
-    ndarray, shape (3 K,)
-        The log weights are redundant by a constant, see `lockstep.models.simplex`.
-    """
-    return np.concatenate(
-        [simplex.to_logs(parameters.weights), parameters.means, 0.5 * np.log(parameters.variances)]
-    )
-
-
-def from_free(free: Floats, dims: Mapping[str, int]) -> Parameters:
-    """Return the parameters that have these unconstrained coordinates."""
-    logs, means, log_sds = np.reshape(free, (3, dims["n_components"]))
-    return Parameters(simplex.from_logs(logs), means, np.exp(2 * log_sds))
-
-
-def free_units(parameters: Parameters) -> Floats:
-    """Return a natural length for a step in each unconstrained coordinate."""
-    ones = np.ones(parameters.n_components)
-    return np.concatenate([ones, np.sqrt(parameters.variances), ones])
-
-
-def score_free(statistics: Statistics, parameters: Parameters) -> Floats:
-    """Return the derivatives of the log-likelihood by the unconstrained coordinates.
-
-    Returns
-    -------
-    ndarray, shape (3 K,)
-    """
-    natural = score(statistics, parameters)
-    return np.concatenate(
-        [
-            simplex.score_of_logs(statistics.counts, parameters.weights),
-            natural.means,
-            2 * parameters.variances * natural.variances,
-        ]
-    )
-
-
 def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Floats:
     """Draw `size` observations.
 
@@ -411,50 +386,3 @@ def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) ->
     if x.ndim != 1:
         raise ValueError(f"x has shape {x.shape}; a 1D mixture needs shape (N,)")
     return x
-
-
-def size(x: Floats) -> int:
-    """Return the number N of observations."""
-    return len(x)
-
-
-def dims(parameters: Parameters) -> dict[str, int]:
-    """Return the model's sizes."""
-    return {"n_components": parameters.n_components}
-
-
-def n_free(parameters: Parameters) -> int:
-    """Return the number of free parameters: K - 1 weights, K means, K variances."""
-    return 3 * parameters.n_components - 1
-
-
-def change(old: Parameters, new: Parameters) -> float:
-    """Return the largest change of a parameter, in units that the data's scale does not enter.
-
-    Means are counted in standard deviations, variances relative to themselves.
-    """
-    return float(
-        max(
-            np.abs(new.weights - old.weights).max(),
-            (np.abs(new.means - old.means) / np.sqrt(old.variances)).max(),
-            (np.abs(new.variances - old.variances) / old.variances).max(),
-        )
-    )
-
-
-def features(parameters: Parameters, reference: Parameters) -> Floats:
-    """Return means and log standard deviations in units of the reference's spread.
-
-    Returns
-    -------
-    ndarray, shape (..., K, 2)
-    """
-    centre = reference.weights @ reference.means
-    spread = reference.weights @ (reference.variances + (reference.means - centre) ** 2)
-    return np.stack(
-        [
-            (parameters.means - centre) / np.sqrt(spread),
-            0.5 * np.log(parameters.variances / spread),
-        ],
-        axis=-1,
-    )

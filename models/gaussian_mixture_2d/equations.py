@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from scipy.special import logsumexp
 
 from lockstep.models import records, simplex
 from lockstep.models.records import DegenerateError, Floats, Integers
+from lockstep.models.spaces import PositiveDefinite, Real, Simplex
 
 NAME = "gaussian_mixture_2d"
 TITLE = "Gaussian mixture, 2D"
@@ -54,12 +55,9 @@ class Parameters(records.Parameters):
         In products of the data's units; symmetric and positive definite.
     """
 
-    weights: Floats
-    means: Floats
-    covariances: Floats
-
-    COMPONENT_AXES: ClassVar = {"weights": (-1,), "means": (-2,), "covariances": (-3,)}
-    PROBABILITIES: ClassVar = ("weights",)
+    weights: Annotated[Floats, Simplex("K")]
+    means: Annotated[Floats, Real("KD", unit="covariances")]
+    covariances: Annotated[Floats, PositiveDefinite("KDD")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +224,23 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
     return np.moveaxis(joint, -2, -1)
 
 
+def log_densities(parameters: Parameters, x: Floats) -> Floats:
+    """Return ``log p(x_n)``, the components summed out ([1]_, equation 9.7).
+
+    Parameters
+    ----------
+    parameters : Parameters
+    x : ndarray, shape (N, D)
+
+    Returns
+    -------
+    ndarray, shape (..., N)
+    """
+    return np.asarray(logsumexp(log_joint(parameters, x), axis=-1))
+
+
 def log_likelihood(parameters: Parameters, x: Floats) -> Floats:
-    """Return the log-likelihood in nats, the components summed out ([1]_, equation 9.28).
+    """Return the log-likelihood in nats ([1]_, equation 9.28).
 
     Parameters
     ----------
@@ -239,7 +252,7 @@ def log_likelihood(parameters: Parameters, x: Floats) -> Floats:
     -------
     ndarray, shape (...)
     """
-    return np.asarray(logsumexp(log_joint(parameters, x), axis=-1).sum(axis=-1))
+    return np.asarray(log_densities(parameters, x).sum(axis=-1))
 
 
 def responsibilities(parameters: Parameters, x: Floats) -> Floats:
@@ -252,6 +265,10 @@ def responsibilities(parameters: Parameters, x: Floats) -> Floats:
     """
     joint = log_joint(parameters, x)
     return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
+
+
+memberships = responsibilities
+"""Where an observation comes from: the name by which every model is asked."""
 
 
 def e_step(
@@ -426,76 +443,6 @@ def score(statistics: Statistics, parameters: Parameters) -> Parameters:
     )
 
 
-def _triangles(covariances: Floats) -> tuple[Floats, Floats]:
-    """Return s and unit lower triangular U with ``covariance = diag(s) U U' diag(s)``."""
-    L = cholesky(covariances)
-    s = np.diagonal(L, axis1=-2, axis2=-1)
-    return s, L / s[..., None]
-
-
-def to_free(parameters: Parameters) -> Floats:
-    """Return unconstrained coordinates.
-
-    They are the log weights, the means, and for each ``covariance = diag(s) U U' diag(s)``, with
-    U lower triangular and ones on its diagonal, ``log s`` and the rest of U: the Cholesky factor
-    with each row in units of its diagonal, so that a change of the data's units moves ``log s``
-    alone.
-
-    Returns
-    -------
-    ndarray, shape (K + K D + K D + K D (D - 1) / 2,)
-        The log weights are redundant by a constant, see `lockstep.models.simplex`.
-    """
-    s, U = _triangles(parameters.covariances)
-    below = np.tril_indices(s.shape[1], -1)
-    log_weights = simplex.to_logs(parameters.weights)
-    return np.concatenate(
-        [log_weights, parameters.means.ravel(), np.log(s).ravel(), U[:, *below].ravel()]
-    )
-
-
-def from_free(free: Floats, dims: Mapping[str, int]) -> Parameters:
-    """Return the parameters that have these unconstrained coordinates."""
-    K = dims["n_components"]
-    q = len(free) // K - 1  # D (D + 3) / 2
-    D = round((np.sqrt(9 + 8 * q) - 3) / 2)
-    log_weights, means, log_s, entries = np.split(free, np.cumsum([K, K * D, K * D]))
-    U = np.tile(np.eye(D), (K, 1, 1))
-    U[:, *np.tril_indices(D, -1)] = entries.reshape(K, -1)
-    L = np.exp(log_s).reshape(K, D, 1) * U
-    return Parameters(simplex.from_logs(log_weights), means.reshape(K, D), L @ L.mT)
-
-
-def free_units(parameters: Parameters) -> Floats:
-    """Return a natural length for a step in each unconstrained coordinate."""
-    K, D = parameters.means.shape
-    sds = np.sqrt(np.diagonal(parameters.covariances, axis1=-2, axis2=-1))
-    return np.concatenate([np.ones(K), sds.ravel(), np.ones(K * D * (D + 1) // 2)])
-
-
-def score_free(statistics: Statistics, parameters: Parameters) -> Floats:
-    """Return the derivatives of the log-likelihood by the unconstrained coordinates.
-
-    With G the derivative by a covariance, the one by its factor ``L = diag(s) U`` is ``2 G L``.
-
-    Returns
-    -------
-    ndarray
-        As long as `to_free` makes it.
-    """
-    natural = score(statistics, parameters)
-    s, U = _triangles(parameters.covariances)
-    by_factor = 2 * natural.covariances @ (s[..., None] * U) * s[..., None]  # by U, row by row
-    return np.concatenate(
-        [
-            simplex.score_of_logs(statistics.counts, parameters.weights),
-            natural.means.ravel(),
-            np.tril(by_factor * U).sum(axis=-1).ravel(),
-            by_factor[:, *np.tril_indices(s.shape[1], -1)].ravel(),
-        ]
-    )
-
-
 def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Floats:
     """Draw `size` observations.
 
@@ -601,59 +548,3 @@ def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) ->
     if x.ndim != 2 or not x.shape[1]:
         raise ValueError(f"x has shape {x.shape}; this mixture needs shape (N, D)")
     return x
-
-
-def size(x: Floats) -> int:
-    """Return the number N of observations."""
-    return len(x)
-
-
-def dims(parameters: Parameters) -> dict[str, int]:
-    """Return the model's sizes."""
-    return {"n_components": parameters.n_components}
-
-
-def n_free(parameters: Parameters, covariance_type: CovarianceType = "full") -> int:
-    """Return the number of free parameters: weights, means and symmetric covariances."""
-    K, D = parameters.means.shape
-    of_covariances = {
-        "full": K * D * (D + 1) // 2,
-        "tied": D * (D + 1) // 2,
-        "diag": K * D,
-        "spherical": K,
-    }
-    return int((K - 1) + K * D + of_covariances[covariance_type])
-
-
-def change(old: Parameters, new: Parameters) -> float:
-    """Return the largest change of a parameter, in units that the data's scale does not enter.
-
-    Means are counted in standard deviations, covariances in products of two of them.
-    """
-    scale = np.sqrt(np.diagonal(old.covariances, axis1=-2, axis2=-1))  # (K, D)
-    return float(
-        max(
-            np.abs(new.weights - old.weights).max(),
-            (np.abs(new.means - old.means) / scale).max(),
-            (
-                np.abs(new.covariances - old.covariances)
-                / (scale[..., :, None] * scale[..., None, :])
-            ).max(),
-        )
-    )
-
-
-def features(parameters: Parameters, reference: Parameters) -> Floats:
-    """Return means and log standard deviations in units of the reference's spread.
-
-    Returns
-    -------
-    ndarray, shape (..., K, 2 D)
-    """
-    centre = reference.weights @ reference.means  # (D,)
-    variances = np.diagonal(reference.covariances, axis1=-2, axis2=-1)  # (K, D)
-    spread = reference.weights @ (variances + (reference.means - centre) ** 2)  # (D,)
-    own = np.diagonal(parameters.covariances, axis1=-2, axis2=-1)
-    return np.concatenate(
-        [(parameters.means - centre) / np.sqrt(spread), 0.5 * np.log(own / spread)], axis=-1
-    )

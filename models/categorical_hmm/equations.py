@@ -27,12 +27,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 
 from lockstep.models import records, simplex
 from lockstep.models.records import Floats, Integers
+from lockstep.models.spaces import Simplex
 
 NAME = "categorical_hmm"
 TITLE = "Categorical HMM"
@@ -57,12 +58,9 @@ class Parameters(records.Parameters):
         ``emissionprob[i, v] = p(x_t = v | z_t = i)``; each row sums to 1.
     """
 
-    startprob: Floats
-    transmat: Floats
-    emissionprob: Floats
-
-    COMPONENT_AXES: ClassVar = {"startprob": (-1,), "transmat": (-2, -1), "emissionprob": (-2,)}
-    PROBABILITIES: ClassVar = ("startprob", "transmat", "emissionprob")
+    startprob: Annotated[Floats, Simplex("K")]
+    transmat: Annotated[Floats, Simplex("KK")]
+    emissionprob: Annotated[Floats, Simplex("KV")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +204,28 @@ def state_probabilities(parameters: Parameters, symbols: Integers) -> Floats:
     """
     alpha, scales = forward(parameters, symbols)
     return alpha * backward(parameters, symbols, scales)
+
+
+def log_densities(parameters: Parameters, sequences: Sequences) -> Floats:
+    """Return ``log p(x_t | x_1 .. x_{t-1})`` of every step, one sequence after the other.
+
+    Returns
+    -------
+    ndarray, shape (..., total number of steps)
+    """
+    scales = [forward(parameters, symbols)[1] for symbols in sequences]
+    return np.moveaxis(simplex.to_logs(np.concatenate(scales)), 0, -1)
+
+
+def memberships(parameters: Parameters, sequences: Sequences) -> Floats:
+    """Return the state probabilities of every step, one sequence after the other.
+
+    Returns
+    -------
+    ndarray, shape (..., total number of steps, K)
+    """
+    gamma = [state_probabilities(parameters, symbols) for symbols in sequences]
+    return np.moveaxis(np.concatenate(gamma), 0, -2)
 
 
 def log_joint(parameters: Parameters, path: Integers, symbols: Integers) -> float:
@@ -356,44 +376,6 @@ def score(statistics: Statistics, parameters: Parameters) -> Parameters:
     return Parameters(*(simplex.score(counts, p) for counts, p in pairs))
 
 
-def to_free(parameters: Parameters) -> Floats:
-    """Return unconstrained coordinates: the logarithms of all probabilities.
-
-    Returns
-    -------
-    ndarray, shape (K + K^2 + K V,)
-        They are redundant by a constant per row, see `lockstep.models.simplex`.
-    """
-    return np.concatenate([simplex.to_logs(p).ravel() for p in parameters.arrays().values()])
-
-
-def from_free(free: Floats, dims: Mapping[str, int]) -> Parameters:
-    """Return the parameters that have these unconstrained coordinates."""
-    K, V = dims["n_components"], dims["n_features"]
-    starts, transitions, emissions = np.split(free, np.cumsum([K, K * K]))
-    return Parameters(
-        simplex.from_logs(starts),
-        simplex.from_logs(transitions.reshape(K, K)),
-        simplex.from_logs(emissions.reshape(K, V)),
-    )
-
-
-def free_units(parameters: Parameters) -> Floats:
-    """Return a natural length for a step in each unconstrained coordinate."""
-    return np.ones(sum(array.size for array in parameters.arrays().values()))
-
-
-def score_free(statistics: Statistics, parameters: Parameters) -> Floats:
-    """Return the derivatives of the log-likelihood by the unconstrained coordinates.
-
-    Returns
-    -------
-    ndarray, shape (K + K^2 + K V,)
-    """
-    pairs = zip(statistics.arrays().values(), parameters.arrays().values())
-    return np.concatenate([simplex.score_of_logs(counts, p).ravel() for counts, p in pairs])
-
-
 def sample(
     parameters: Parameters, size: int | Sequence[int], rng: np.random.Generator
 ) -> Sequences:
@@ -492,37 +474,3 @@ def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) ->
             )
         sequences.append(symbols)
     return tuple(sequences)
-
-
-def size(sequences: Sequences) -> int:
-    """Return the number of symbols in all sequences."""
-    return sum(len(symbols) for symbols in sequences)
-
-
-def dims(parameters: Parameters) -> dict[str, int]:
-    """Return the model's sizes."""
-    K, V = parameters.emissionprob.shape
-    return {"n_components": int(K), "n_features": int(V)}
-
-
-def n_free(parameters: Parameters) -> int:
-    """Return the number of free parameters: each row of probabilities has one fewer."""
-    K, V = parameters.emissionprob.shape
-    return int((K - 1) + K * (K - 1) + K * (V - 1))
-
-
-def change(old: Parameters, new: Parameters) -> float:
-    """Return the largest change of a probability."""
-    pairs = zip(old.arrays().values(), new.arrays().values())
-    return float(max(np.abs(b - a).max() for a, b in pairs))
-
-
-def features(parameters: Parameters, reference: Parameters) -> Floats:  # noqa: ARG001
-    """Return each state's emission probabilities and its probability of staying.
-
-    Returns
-    -------
-    ndarray, shape (..., K, V + 1)
-    """
-    stay = np.diagonal(parameters.transmat, axis1=-2, axis2=-1)
-    return np.concatenate([parameters.emissionprob, stay[..., None]], axis=-1)
