@@ -91,7 +91,8 @@ def memberships(model: Model, draws: Parameters, data: Data) -> Floats:
 def _few(data: Data) -> Data:
     """Return rows evenly taken, or the first steps of the first sequences."""
     if not isinstance(data, tuple):
-        return data[np.unique(np.linspace(0, len(data) - 1, OBSERVATIONS).astype(int))]
+        rows = np.unique(np.linspace(0, len(data) - 1, OBSERVATIONS).astype(int))
+        return np.asarray(data[rows])
     kept, left = [], OBSERVATIONS
     for symbols in data:
         if left > 0:

@@ -233,9 +233,9 @@ def page(studies: list[Study], lower: Floats, upper: Floats, picture: str) -> st
         f"For each model {len(next(iter(studies[0].ranks.values())))} times: parameters drawn from "
         "the prior (with NumPy and SciPy, not PyMC), data from the parameters, a posterior from "
         f"the data by `pymc-nuts` ({CHAINS} chains of {DRAWS} draws after {TUNE}, one in {THIN} "
-        f"ranked: {studies[0].draws} draws). The rank of what was drawn among those is uniform if prior, "
-        "likelihood, gradient and sampler are right (simulation-based calibration, Talts et al. "
-        "2018).",
+        f"ranked: {studies[0].draws} draws). The rank of what was drawn among those is uniform if "
+        "prior, likelihood, gradient and sampler are right (simulation-based calibration, Talts "
+        "et al. 2018).",
         "",
         f"![ECDFs of the ranks, less the uniform one, within their bands]({picture})",
         "",

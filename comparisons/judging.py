@@ -83,8 +83,7 @@ class Judged:
 
 def log_likelihoods(model: Model, parameters: Parameters, data: Data) -> Floats:
     """Return the log-likelihood for each index of the leading axes, in pieces."""
-    name, axes = next(iter(parameters.COMPONENT_AXES.items()))
-    lead = getattr(parameters, name).shape[: axes[0]]
+    lead = parameters.lead
     arrays = {k: a.reshape(-1, *a.shape[len(lead) :]) for k, a in parameters.arrays().items()}
     total = math.prod(lead)
     piece = max(1, SCORED_AT_ONCE // (records.size(data) * parameters.n_components))
@@ -568,7 +567,8 @@ class Judge:
         assert found is not None, name
         field, index = found[1], tuple(int(i) for i in found[2].split(","))
         if field == "sds":
-            return math.sqrt(aligned.arrays()["variances"][index])
+            owner = next(s.unit for s in aligned.SPACES.values() if s.unit)
+            return float(aligned.SPACES[owner].sds(aligned.arrays()[owner])[index])
         return float(aligned.arrays()[field][index])
 
     def _shown_data(self) -> Any:

@@ -70,7 +70,7 @@ def pointwise(model: Model, parameters: Parameters, data: Data) -> Floats:
 
 def thinned(draws: Parameters, most: int) -> Parameters:
     """Return at most so many draws, evenly taken over all chains, on one leading axis."""
-    lead = _lead(draws)
+    lead = draws.lead
     total = math.prod(lead)
     kept = np.unique(np.linspace(0, total - 1, min(total, max(most, 1))).astype(int))
     return type(draws)(
@@ -78,24 +78,18 @@ def thinned(draws: Parameters, most: int) -> Parameters:
     )
 
 
-def _lead(draws: Parameters) -> tuple[int, ...]:
-    name, axes = next(iter(draws.COMPONENT_AXES.items()))
-    shape: tuple[int, ...] = getattr(draws, name).shape
-    return shape[: axes[0]]
-
-
 def averaged(model: Model, draws: Parameters, data: Data) -> Floats:
     """Return the log of the density of every unit averaged over draws, shape (units,)."""
     size = records.size(data) * draws.n_components
     kept = thinned(draws, MOST // size)
     sums = [logsumexp(part, axis=0) for part in _in_pieces(model, kept, data)]
-    return np.asarray(logsumexp(sums, axis=0) - math.log(math.prod(_lead(kept))))
+    return np.asarray(logsumexp(sums, axis=0) - math.log(math.prod(kept.lead)))
 
 
 def _in_pieces(model: Model, draws: Parameters, data: Data) -> Iterator[Floats]:
     """Yield the log densities of all units, shape (draws, units), some draws at a time."""
     piece = max(1, AT_ONCE // (records.size(data) * draws.n_components))
-    for begin in range(0, math.prod(_lead(draws)), piece):
+    for begin in range(0, math.prod(draws.lead), piece):
         part = {k: a[begin : begin + piece] for k, a in draws.arrays().items()}
         yield pointwise(model, type(draws)(**part), data)
 
@@ -160,7 +154,7 @@ def leave_one_out(
     import arviz_base
     import arviz_stats
 
-    total = math.prod(_lead(draws))
+    total = math.prod(draws.lead)
     kept = thinned(draws, AT_EACH // records.size(data))
     density = np.concatenate(list(_in_pieces(model, kept, data)))[None]  # (1, draw, N)
     groups = {"posterior": {"total": density.sum(axis=-1)}, "log_likelihood": {"x": density}}
@@ -230,7 +224,10 @@ def check(
         low, high = columns[:, d].min(), columns[:, d].max()
         room = 0.25 * (high - low)
         grid = np.linspace(low - room, high + room, GRID)
-        densities = {who: _density(draws, d, grid) for who, draws in sources.items()}
+        densities = {
+            who: model.shows.densities(draws, grid, d).sum(axis=-1)
+            for who, draws in sources.items()
+        }
         found.append(
             {
                 "grid": grid,
@@ -252,18 +249,6 @@ def _beginning(sequences: tuple[Integers, ...]) -> tuple[Integers, ...]:
             kept.append(symbols[:left])
             left -= len(symbols)
     return tuple(kept)
-
-
-def _density(draws: Parameters, d: int, grid: Floats) -> Floats:
-    """Return the density of column d at the points of a grid, shape (draws, points)."""
-    a = draws.arrays()
-    if "variances" in a:
-        means, variances = a["means"], a["variances"]
-    else:
-        means, variances = a["means"][..., d], a["covariances"][..., d, d]
-    z = (grid - means[..., None]) ** 2 / variances[..., None]  # (S, K, points)
-    normal = np.exp(-0.5 * z) / np.sqrt(2 * np.pi * variances[..., None])
-    return np.asarray((a["weights"][..., None] * normal).sum(axis=-2))
 
 
 def simulate(draws: Parameters, lengths: list[int], rng: np.random.Generator) -> list[Any]:

@@ -48,6 +48,10 @@ class Shows(Protocol):
     PREDICTED: str
     COLUMNS: tuple[int, int | None]
 
+    def densities(self, parameters: Any, grid: Floats, column: int) -> Floats:
+        """Return weight times density of each component over one column, for rows of numbers."""
+        ...
+
     def meaning(self, field: str, *names: str) -> str:
         """Return what a parameter is, given the name of its place along each axis."""
         ...

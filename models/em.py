@@ -266,7 +266,8 @@ def _climb(
     watch: Watch = lambda *_: None,
     keep_path: bool = True,
 ) -> PointFit:
-    m_step: Callable[[Any], Parameters] = partial(model.m_step, prior=prior, **options)
+    penalty = {} if prior is None else {"prior": prior}
+    m_step: Callable[[Any], Parameters] = partial(model.m_step, **penalty, **options)
     monotone = not options.get("reg_covar")
 
     def visit(parameters: Parameters) -> _Point:

@@ -97,7 +97,7 @@ class Dirichlet(Family):
     def log_density(self, value: Floats) -> float:
         """Return the log-density, summed over the rows."""
         a, K = self.concentration, value.shape[-1]
-        constant = value.size // K * float(lgamma(K * a) - K * lgamma(a))
+        constant: float = value.size // K * (lgamma(K * a) - K * lgamma(a))
         return constant + float(xlogy(a - 1, value).sum())
 
     def variables(self, name: str, field: str, shape: tuple[int, ...]) -> dict[str, Any]:

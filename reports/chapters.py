@@ -135,17 +135,14 @@ def _studies(figures: Mapping[str, Drawn]) -> list[Chapter]:
 
 def facts(scenario: Entry) -> str:
     """Return the model and the data in a line."""
-    try:
-        model = reading.module(scenario).TITLE
-    except ValueError:
-        model = reading.model_of(scenario)
-    noun = "state" if reading.is_hmm(scenario) else "component"
+    model = reading.module(scenario).TITLE
+    noun = reading.module(scenario).shows.NOUN
     parts = [model, numbers.count(reading.n_components(scenario), noun)]
     n = scenario.get("n_train")
-    what = "symbol" if reading.is_hmm(scenario) else "observation"
+    what = reading.module(scenario).shows.UNIT
     train = f"{numbers.count(n, what)} to fit"
     data = scenario.get("data") or []
-    if reading.is_hmm(scenario) and len(data) > 1:
+    if reading.has_sequences(scenario) and len(data) > 1:
         train += f" in {len(data)} sequences"
     parts.append(train)
     held = scenario.get("n_heldout")

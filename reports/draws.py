@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lockstep.models.records import Parameters
+from lockstep.models.records import Parameters, Space
 from lockstep.reports import reading
 from lockstep.reports.reading import Entry
 
 if TYPE_CHECKING:
     from xarray import DataTree
 
-DIMS = {
-    "weights": ["component"],
-    "means": ["component", "axis"],
-    "variances": ["component"],
-    "covariances": ["component", "axis", "other_axis"],
-    "startprob": ["state"],
-    "transmat": ["state", "next_state"],
-    "emissionprob": ["state", "symbol"],
-}
+AXES = {"K": ("component", "next"), "D": ("axis", "other_axis"), "V": ("symbol", "other_symbol")}
+"""Names of the axes of a field, the second where a letter comes twice."""
+
+
+def _dims(space: Space, noun: str) -> list[str]:
+    """Return the names of a field's axes."""
+    names = []
+    for place, letter in enumerate(space.axes):
+        name = AXES[letter][space.axes[:place].count(letter)]
+        names.append({"component": noun, "next": f"next_{noun}"}.get(name, name))
+    return names
 
 
 def to_datatree(scenario: Entry, draws: Parameters) -> DataTree:
@@ -35,13 +37,13 @@ def to_datatree(scenario: Entry, draws: Parameters) -> DataTree:
     import arviz_base
 
     arrays = draws.arrays()
-    dims = {name: DIMS[name][: array.ndim - 2] for name, array in arrays.items()}
+    noun = reading.module(scenario).shows.NOUN
+    dims = {name: _dims(space, noun) for name, space in draws.SPACES.items()}
     sizes = {d: n for name, a in arrays.items() for d, n in zip(dims[name], a.shape[2:])}
     components = _distinct(reading.component_names(scenario))
     names: dict[str, list[str]] = {
-        "component": components,
-        "state": components,
-        "next_state": components,
+        noun: components,
+        f"next_{noun}": components,
         "symbol": _distinct(reading.symbol_names(scenario)),
     }
     axes = _distinct(reading.axis_names(scenario, sizes.get("axis", 0)))

@@ -203,12 +203,16 @@ def _names(svg: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r' id="([^"]+)"', svg)))
 
 
+PLAYED_FIELDS = {1: {"weights", "means", "variances"}, 2: {"weights", "means", "covariances"}}
+"""What the slider knows how to draw, by the number of columns."""
+
+
 def player(scenario: Entry) -> str:
     """Return the data of a scenario's slider as JSON; empty if it has none."""
     em = reading.find(scenario, "em", MATCHED)
     path = reading.record(scenario, (em or {}).get("path"))
     trace = ((em or {}).get("log_likelihood") or {}).get("trace") or []
-    if path is None or em is None or reading.is_hmm(scenario):
+    if path is None or em is None or reading.has_sequences(scenario):
         return ""
     x = points(scenario)
     fields = {name: a.tolist() for name, a in path.arrays().items()}
@@ -216,7 +220,7 @@ def player(scenario: Entry) -> str:
     if not len(x) or steps < 2 or len(trace) < steps or None in trace[:steps]:
         return ""
     D = 1 if x.ndim == 1 else x.shape[1]
-    if reading.model_of(scenario) == "gaussian_mixture_2d" and D != 2:
+    if set(fields) != PLAYED_FIELDS.get(D):
         return ""
     stride = max(1, -(-steps // STEPS))
     kept = sorted({*range(0, steps, stride), steps - 1})

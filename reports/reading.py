@@ -89,10 +89,28 @@ def split(parameter: str) -> tuple[str, tuple[int, ...]]:
     return field, tuple(int(i) for i in rest.rstrip("]").split(",") if i)
 
 
-def is_repeated(parameter: str) -> bool:
+def is_redundant(scenario: Entry, parameter: str) -> bool:
+    """Return whether other entries determine this one: by symmetry, or as the rest of a row."""
+    return is_repeated(scenario, parameter) or _space(scenario, parameter)[1]
+
+
+def is_repeated(scenario: Entry, parameter: str) -> bool:
     """Return whether symmetry makes the entry the copy of another."""
+    return _space(scenario, parameter)[0]
+
+
+def _space(scenario: Entry, parameter: str) -> tuple[bool, bool]:
+    """Return whether the entry is a copy of another, and whether it is the rest of its row."""
     field, index = split(parameter)
-    return field == "covariances" and index[1] > index[2]
+    space = module(scenario).Parameters.SPACES.get(field)
+    if space is None:
+        return False, False
+    sizes = {"K": n_components(scenario), "V": len(symbol_names(scenario))}
+    shape = tuple(sizes.get(axis, 0) for axis in space.axes)
+    redundant = space.redundant(index, shape)
+    if space.probability:
+        return False, redundant and shape[-1] > 1
+    return redundant, False
 
 
 def record(scenario: Entry, fields: Mapping[str, Any] | None) -> Parameters | None:
@@ -121,9 +139,9 @@ def module(scenario: Entry) -> Model:
     return models.load(model_of(scenario))
 
 
-def is_hmm(scenario: Entry) -> bool:
-    """Return whether the model is a hidden Markov model."""
-    return model_of(scenario) == "categorical_hmm"
+def has_sequences(scenario: Entry) -> bool:
+    """Return whether the data are sequences of symbols."""
+    return module(scenario).shows.SEQUENCES
 
 
 def n_components(scenario: Entry) -> int:
@@ -134,13 +152,13 @@ def n_components(scenario: Entry) -> int:
 def component_names(scenario: Entry) -> list[str]:
     """Return a reader's name of each component or state."""
     given = list((scenario.get("labels") or {}).get("components") or [])
-    noun = "state" if is_hmm(scenario) else "component"
+    noun = module(scenario).shows.NOUN
     K = n_components(scenario)
     return [str(given[k]) if k < len(given) else f"{noun} {k + 1}" for k in range(K)]
 
 
 def symbol_names(scenario: Entry) -> list[str]:
-    """Return a reader's name of each symbol of an HMM."""
+    """Return a reader's name of each symbol, where data are symbols."""
     given = list((scenario.get("labels") or {}).get("symbols") or [])
     V = int((scenario.get("dims") or {}).get("n_features") or len(given))
     return [str(given[v]) if v < len(given) else str(v) for v in range(V)]
@@ -155,34 +173,13 @@ def axis_names(scenario: Entry, D: int) -> list[str]:
 def describe(scenario: Entry, parameter: str) -> str:
     """Return what a parameter is, in the scenario's own words."""
     field, index = split(parameter)
-    components = component_names(scenario)
-
-    def name(names: list[str], i: int) -> str:
-        return names[i] if i < len(names) else str(i)
-
-    def axis(d: int) -> str:
-        return axis_names(scenario, d + 1)[d]
-
-    match field, index:
-        case "weights", (k,):
-            return f"weight of {name(components, k)}"
-        case "means", (k,):
-            return f"mean of {name(components, k)}"
-        case "means", (k, d):
-            return f"mean of {name(components, k)}, {axis(d)}"
-        case "variances", (k,):
-            return f"variance of {name(components, k)}"
-        case "covariances", (k, d, e) if d == e:
-            return f"variance of {name(components, k)}, {axis(d)}"
-        case "covariances", (k, d, e):
-            return f"covariance of {name(components, k)}, {axis(d)} and {axis(e)}"
-        case "startprob", (i,):
-            return f"start in {name(components, i)}"
-        case "transmat", (i, j):
-            return f"{name(components, i)} → {name(components, j)}"
-        case "emissionprob", (i, v):
-            return f"{name(components, i)} shows {name(symbol_names(scenario), v)}"
-    return ""
+    shows, space = module(scenario).shows, module(scenario).Parameters.SPACES.get(field)
+    if space is None or len(space.axes) != len(index):
+        return ""
+    names = {"K": component_names(scenario), "V": symbol_names(scenario)}
+    names["D"] = axis_names(scenario, max(index) + 1)
+    places = [(names[axis], i) for axis, i in zip(space.axes, index)]
+    return shows.meaning(field, *(own[i] if i < len(own) else str(i) for own, i in places))
 
 
 def differences(mine: Entry, theirs: Entry | None) -> dict[str, float | None]:

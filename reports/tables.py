@@ -345,7 +345,7 @@ def matched_table(scenario: Entry) -> Table | None:
             *(numbers.scientific(apart[name(o)].get(parameter)) for o in others),
         )
         for parameter, value in reading.flat(em["parameters"]).items()
-        if not reading.is_repeated(parameter)
+        if not reading.is_repeated(scenario, parameter)
     ]
     rows += [
         row(
@@ -382,7 +382,7 @@ def order_note(scenario: Entry, outcome: Entry) -> str:
     order = outcome.get("order")
     if not order or not isinstance(order[0], int):
         return ""
-    noun = "states" if reading.is_hmm(scenario) else "components"
+    noun = f"{reading.module(scenario).shows.NOUN}s"
     who = "truth" if scenario.get("truth") else "the reference"
     if order == sorted(order):
         return f"{name(outcome)}'s {noun} came out in the order of {who}."
@@ -403,7 +403,9 @@ def recovery_table(scenario: Entry) -> Table | None:
     em = reading.find(scenario, "em", AS_CONFIGURED)
     truth = reading.flat(scenario.get("truth"))
     quoted = _published_values(scenario)
-    parameters = [p for p in reading.flat(fits[0]["parameters"]) if not reading.is_repeated(p)]
+    parameters = [
+        p for p in reading.flat(fits[0]["parameters"]) if not reading.is_repeated(scenario, p)
+    ]
     rows = []
     for parameter in parameters:
         meaning = reading.describe(scenario, parameter)
@@ -593,7 +595,7 @@ def scale_table(scenario: Entry) -> Table | None:
     rows = []
     em = reading.find(scenario, "em", AS_CONFIGURED)
     heldout = reading.number(scores(em).get("heldout")) if em is not None else None
-    unit = "symbol given those before it" if reading.is_hmm(scenario) else "observation"
+    unit = reading.module(scenario).shows.PREDICTED
     n = scenario.get("n_heldout") or 0
     if heldout is not None and n:
         rows.append(
@@ -746,7 +748,7 @@ def spread_table(scenario: Entry) -> Table | None:
     mean, sd = reading.flat(nuts["parameters"]), reading.flat(nuts.get("sd"))
     rows = []
     for parameter in mean:
-        if reading.is_repeated(parameter) or not sd.get(parameter):
+        if reading.is_repeated(scenario, parameter) or not sd.get(parameter):
             continue
         cells: list[str | Cell] = []
         for o in fits:

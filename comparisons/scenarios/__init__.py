@@ -65,7 +65,8 @@ class Prepared:
         Gives the components their order where there is no truth.
     published : tuple of Published
     labels : mapping of str to sequence of str
-        Names for a reader: ``axes`` of the data, ``components``, ``symbols``.
+        Names for a reader: ``axes`` of the data, ``components``, ``symbols``; and
+        the ``limits`` of a picture's axes.
     """
 
     data: Data

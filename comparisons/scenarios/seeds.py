@@ -99,7 +99,7 @@ def gmm2d_notebook() -> Prepared:
         start=start,
         truth=truth,
         heldout=model.sample(truth, 300, _heldout_rng(1)),
-        labels={"axes": ("x", "y")},
+        labels={"axes": ("x", "y"), "limits": ("-4", "8")},
     )
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from lockstep.models.gaussian_mixture_2d.equations import Parameters
+from lockstep.models.records import Floats
+
 NOUN = "component"
 SEQUENCES = False
 UNIT = PREDICTED = "observation"
@@ -20,3 +25,12 @@ def meaning(field: str, *names: str) -> str:
         case _, (component, axis, other):
             return f"covariance of {component}, {axis} and {other}"
     return ""
+
+
+def densities(parameters: Parameters, grid: Floats, column: int) -> Floats:
+    """Return weight times density of each component over one column, shape (..., points, K)."""
+    means = parameters.means[..., None, :, column]
+    variances = parameters.covariances[..., None, :, column, column]
+    squares = (grid[:, None] - means) ** 2 / variances
+    weights = parameters.weights[..., None, :]
+    return np.asarray(weights * np.exp(-0.5 * squares) / np.sqrt(2 * np.pi * variances))

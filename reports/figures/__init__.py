@@ -55,7 +55,7 @@ def draw_all(
 def draw(scenario: Entry, draws: Mapping[str, Parameters]) -> dict[str, Drawn]:
     """Draw the figures of one scenario, those that its results allow."""
     makers: dict[str, Callable[[Entry], tuple[Figure, str, str] | None]] = {
-        "data": chains.symbols if reading.is_hmm(scenario) else mixtures.data,
+        "data": chains.symbols if reading.has_sequences(scenario) else mixtures.data,
         "iterations": mixtures.iterations,
         "log-likelihood": fits.traces,
         "lockstep": fits.lockstep,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lockstep.models import categorical_hmm
+from lockstep.models import Model
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
 from lockstep.reports.figures import style
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 STEPS = 200
 """Steps drawn, over as many sequences as fit."""
+
+MATRICES = {"startprob", "transmat", "emissionprob"}
+"""Fields of the parameters that are drawn as matrices."""
 
 WRITTEN = 160
 """Cells of the matrices that are still written as numbers."""
@@ -88,11 +91,12 @@ def symbols(scenario: Entry) -> Picture | None:
 def _probabilities(
     scenario: Entry, axes: Axes, shown: list[Any], fits: dict[str, Parameters], K: int
 ) -> tuple[list[Any], list[str]]:
+    model = reading.module(scenario)
     handles: list[Any] = []
     labels: list[str] = []
     if K > 2:
         lead = "em" if "em" in fits else next(iter(fits), None)
-        gamma = None if lead is None else _smoothed(fits[lead], shown)
+        gamma = None if lead is None else _smoothed(model, fits[lead], shown)
         if gamma is not None:
             steps = np.arange(len(gamma))
             colours = [style.component(k) for k in range(K)]
@@ -102,7 +106,7 @@ def _probabilities(
     known = reading.record(scenario, scenario.get("truth"))
     lines: list[tuple[str, Parameters]] = [] if known is None else [("truth", known)]
     for who, parameters in [*lines, *fits.items()]:
-        gamma = _smoothed(parameters, shown)
+        gamma = _smoothed(model, parameters, shown)
         if gamma is None:
             continue
         unknown = {"color": style.INK, "ls": ":", "lw": 1.5, "zorder": 3}
@@ -115,20 +119,19 @@ def _probabilities(
     return handles, labels
 
 
-def _smoothed(parameters: Parameters, shown: list[Any]) -> Floats | None:
+def _smoothed(model: Model, parameters: Parameters, shown: list[Any]) -> Floats | None:
     """Return the states' probabilities, sequence after sequence; None where they do not exist."""
-    assert isinstance(parameters, categorical_hmm.Parameters)
-    V = parameters.emissionprob.shape[1]
+    V = parameters.dims["n_features"]
     if any(s.max() >= V for s in shown):
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        gamma = np.concatenate([categorical_hmm.state_probabilities(parameters, s) for s in shown])
+        gamma = model.memberships(parameters, tuple(shown))
     return gamma if np.isfinite(gamma).all() else None
 
 
 def matrices(scenario: Entry) -> Picture | None:
     """Draw start, transition and emission probabilities of truth and fits, one above the other."""
-    if not reading.is_hmm(scenario):
+    if set(reading.module(scenario).Parameters.SPACES) != MATRICES:
         return None
     rows: list[tuple[str, Parameters]] = []
     truth = reading.record(scenario, scenario.get("truth"))

@@ -12,7 +12,6 @@ from lockstep.comparisons.predictive import QUANTILES
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
 from lockstep.reports.figures import style
-from lockstep.reports.figures.fits import is_complement
 from lockstep.reports.figures.mixtures import Picture, points
 from lockstep.reports.figures.posteriors import of
 from lockstep.reports.reading import AS_CONFIGURED, Entry
@@ -113,9 +112,7 @@ def ranks(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | None:
 
     who, drawn = chosen
     parameters = [
-        p
-        for p in reading.flat(drawn.draw(0, 0).to_dict())
-        if not reading.is_repeated(p) and not is_complement(scenario, p)
+        p for p in reading.flat(drawn.draw(0, 0).to_dict()) if not reading.is_redundant(scenario, p)
     ]
     shown = [p for p in parameters if np.ptp(of(drawn, p)) > 0][:RANK_PANELS]
     chains = next(iter(drawn.arrays().values())).shape[0]
@@ -229,7 +226,11 @@ def predictive(scenario: Entry) -> Picture | None:
     given = [g for g in scenario.get("predictive_check") or [] if (g or {}).get("bands")]
     if not given:
         return None
-    return _shares(scenario, given[0]) if reading.is_hmm(scenario) else _densities(scenario, given)
+    return (
+        _shares(scenario, given[0])
+        if reading.has_sequences(scenario)
+        else _densities(scenario, given)
+    )
 
 
 def _bands(panel: Entry) -> dict[str, Floats]:

@@ -205,11 +205,7 @@ def recovery(scenario: Entry) -> Picture | None:
     zero = truth or reading.flat((em or {}).get("parameters"))
     if not zero or not fits or (not truth and len(fits) < 2):
         return None
-    parameters = [
-        p
-        for p in zero
-        if zero[p] is not None and not reading.is_repeated(p) and not is_complement(scenario, p)
-    ]
+    parameters = [p for p in zero if zero[p] is not None and not reading.is_redundant(scenario, p)]
     if not parameters:
         return None
     fields = list(dict.fromkeys(reading.split(p)[0] for p in parameters))
@@ -262,34 +258,20 @@ def _farthest(outcome: Entry, zero: dict[str, float | None]) -> float | None:
     return reading.largest(apart)
 
 
-def is_complement(scenario: Entry, parameter: str) -> bool:
-    """Return whether the entry is one minus the others of its row."""
-    name, index = reading.split(parameter)
-    K = reading.n_components(scenario)
-    last = {
-        "weights": K - 1,
-        "startprob": K - 1,
-        "transmat": K - 1,
-        "emissionprob": len(reading.symbol_names(scenario)) - 1,
-    }
-    return name in last and index[-1] == last[name] and last[name] > 0
-
-
 def _units(scenario: Entry, parameters: list[str]) -> tuple[dict[str, float], bool]:
     """Return what to divide each parameter by: the data's spread where coordinates differ much."""
     ones = dict.fromkeys(parameters, 1.0)
     x = points(scenario)
-    if reading.model_of(scenario) != "gaussian_mixture_2d" or x.ndim != 2:
+    if x.ndim != 2:
         return ones, False
     sd = x.std(axis=0)
     if not sd.min() > 0 or sd.max() / sd.min() < 3:
         return ones, False
+    spaces = reading.module(scenario).Parameters.SPACES
     for p in parameters:
         name, index = reading.split(p)
-        if name == "means":
-            ones[p] = float(sd[index[1]])
-        elif name == "covariances":
-            ones[p] = float(sd[index[1]] * sd[index[2]])
+        coordinates = [i for axis, i in zip(spaces[name].axes, index) if axis == "D"]
+        ones[p] = float(np.prod(sd[coordinates]))
     return ones, True
 
 

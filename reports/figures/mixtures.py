@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lockstep.models import gaussian_mixture_1d, gaussian_mixture_2d
+from lockstep.models import Model
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
 from lockstep.reports.figures import style
@@ -63,29 +63,16 @@ def data(scenario: Entry) -> Picture | None:
     x = points(scenario)
     if not len(x):
         return None
-    if reading.model_of(scenario) == "gaussian_mixture_1d":
-        return _histogram(scenario, x.reshape(len(x), -1)[:, 0])
-    x = x.reshape(len(x), -1)
-    return _scatter(scenario, x) if x.shape[1] > 1 else _flat_histogram(scenario, x)
-
-
-def _one_dimensional(parameters: Parameters) -> gaussian_mixture_1d.Parameters:
-    """Return a mixture in its first coordinate alone."""
-    if isinstance(parameters, gaussian_mixture_1d.Parameters):
-        return parameters
-    assert isinstance(parameters, gaussian_mixture_2d.Parameters)
-    return gaussian_mixture_1d.Parameters(
-        parameters.weights, parameters.means[:, 0], parameters.covariances[:, 0, 0]
-    )
-
-
-def _flat_histogram(scenario: Entry, x: Floats) -> Picture | None:
-    return _histogram(scenario, x[:, 0])
+    columns = x.reshape(len(x), -1)
+    plane = "covariances" in reading.module(scenario).Parameters.SPACES
+    if plane and columns.shape[1] > 1:
+        return _scatter(scenario, columns)
+    return _histogram(scenario, columns[:, 0])
 
 
 def _histogram(scenario: Entry, x: Floats) -> Picture | None:
     """Draw the seed's picture: the histogram, the mixture density and its components."""
-    fits = {who: _one_dimensional(p) for who, p in fitted(scenario).items()}
+    fits, shows = fitted(scenario), reading.module(scenario).shows
     truth = reading.record(scenario, scenario.get("truth"))
     figure = style.new_figure(3.6)
     axes = figure.add_axes((0.075, 0.14, 0.905, 0.82))
@@ -98,7 +85,7 @@ def _histogram(scenario: Entry, x: Floats) -> Picture | None:
     if truth is not None:
         (line,) = axes.plot(
             grid,
-            _density(_one_dimensional(truth), grid).sum(axis=1),
+            shows.densities(truth, grid, 0).sum(axis=1),
             ":",
             color=style.INK,
             lw=1.6,
@@ -109,7 +96,7 @@ def _histogram(scenario: Entry, x: Floats) -> Picture | None:
     lead = "em" if "em" in fits else next(iter(fits), None)
     if lead is not None:
         names = reading.component_names(scenario)
-        for k, density in enumerate(_density(fits[lead], grid).T):
+        for k, density in enumerate(shows.densities(fits[lead], grid, 0).T):
             (line,) = axes.plot(grid, density, color=style.component(k), lw=1.1)
             fill = axes.fill_between(grid, density, color=style.component(k), alpha=0.10, lw=0)
             style.owned(line, lead), style.owned(fill, lead)
@@ -118,7 +105,7 @@ def _histogram(scenario: Entry, x: Floats) -> Picture | None:
     for who, parameters in fits.items():
         (line,) = axes.plot(
             grid,
-            _density(parameters, grid).sum(axis=1),
+            shows.densities(parameters, grid, 0).sum(axis=1),
             **style.line(who),
         )
         handles.append(style.owned(line, who))
@@ -130,10 +117,7 @@ def _histogram(scenario: Entry, x: Floats) -> Picture | None:
     style.legend(axes, handles, labels, loc="best")
     told = "; ".join(
         f"{who}: "
-        + ", ".join(
-            f"weight {numbers.three(w)} at {numbers.three(m)}"
-            for w, m in zip(p.weights.tolist(), p.means.tolist())
-        )
+        + ", ".join(f"weight {numbers.three(w)} at {numbers.three(m)}" for w, m in _located(p))
         for who, p in fits.items()
     )
     return (
@@ -148,20 +132,19 @@ def _has_posterior(scenario: Entry) -> bool:
     return any(reading.is_posterior(o) and reading.has_fit(o) for o in reading.outcomes(scenario))
 
 
-def _density(parameters: gaussian_mixture_1d.Parameters, grid: Floats) -> Floats:
-    """Return weight times density of each component, shape (grid, K)."""
-    return np.asarray(np.exp(gaussian_mixture_1d.log_joint(parameters, grid)))
+def _located(parameters: Parameters) -> list[tuple[float, float]]:
+    """Return each component's weight and first number, such as its mean."""
+    weights, *rest = (a.reshape(parameters.n_components, -1) for a in parameters.arrays().values())
+    return list(zip(weights[:, 0].tolist(), rest[0][:, 0].tolist()))
 
 
-def in_the_plane(parameters: Parameters) -> gaussian_mixture_2d.Parameters:
+def in_the_plane(parameters: Any) -> Any:
     """Return a mixture in its first two coordinates alone."""
-    assert isinstance(parameters, gaussian_mixture_2d.Parameters)
-    return gaussian_mixture_2d.Parameters(
-        parameters.weights, parameters.means[:, :2], parameters.covariances[:, :2, :2]
-    )
+    means, covariances = parameters.means[:, :2], parameters.covariances[:, :2, :2]
+    return type(parameters)(parameters.weights, means, covariances)
 
 
-def ellipses(parameters: gaussian_mixture_2d.Parameters) -> list[Floats]:
+def ellipses(parameters: Any) -> list[Floats]:
     """Return the outline that holds 95% of each component, shape (61, 2)."""
     angle = np.linspace(0, 2 * np.pi, 61)
     circle = np.stack([np.cos(angle), np.sin(angle)])
@@ -188,11 +171,9 @@ def _scatter(scenario: Entry, x: Floats) -> Picture | None:
     if lead is None:
         axes.plot(shown[:, 0], shown[:, 1], "o", ms=3, color="#8c959f", mew=0)
     else:
-        whole = fitted(scenario)[lead]
-        assert isinstance(whole, gaussian_mixture_2d.Parameters)
-        r = gaussian_mixture_2d.responsibilities(whole, shown)
+        r = reading.module(scenario).memberships(fitted(scenario)[lead], shown)
         draw_points(axes, shown[:, :2], r, size=4.2)
-        _contours(axes, fits[lead], x[:, :2])
+        _contours(axes, reading.module(scenario), fits[lead], x[:, :2])
     if truth is not None:
         for outline in ellipses(in_the_plane(truth)):
             (line,) = axes.plot(*outline.T, ":", color=style.INK, lw=1.8, zorder=3)
@@ -229,14 +210,13 @@ def _scatter(scenario: Entry, x: Floats) -> Picture | None:
     )
 
 
-def _contours(axes: Axes, parameters: gaussian_mixture_2d.Parameters, x: Floats) -> None:
+def _contours(axes: Axes, model: Model, parameters: Parameters, x: Floats) -> None:
     low, high = x.min(axis=0), x.max(axis=0)
     margin = 0.08 * (high - low)
     u, v = (np.linspace(a, b, 70) for a, b in zip(low - margin, high + margin))
     grid = np.stack(np.meshgrid(u, v), axis=-1)
-    density = np.exp(
-        np.logaddexp.reduce(gaussian_mixture_2d.log_joint(parameters, grid.reshape(-1, 2)), axis=1)
-    ).reshape(len(v), len(u))
+    density = np.exp(model.log_densities(parameters, grid.reshape(-1, 2)))
+    density = density.reshape(len(v), len(u))
     levels = density.max() * np.array([0.02, 0.08, 0.2, 0.4, 0.65, 0.9])
     drawn = axes.contour(u, v, density, levels=levels, colors="#8c959f", linewidths=0.7, alpha=0.8)
     style.owned(drawn, "em")
@@ -286,7 +266,7 @@ def shades(r: Floats, *, pure: bool) -> Iterator[tuple[str, Any]]:
 
 def iterations(scenario: Entry) -> Picture | None:
     """Draw the notebook's ten panels: responsibilities as EM goes on."""
-    if reading.model_of(scenario) != "gaussian_mixture_2d":
+    if "covariances" not in reading.module(scenario).Parameters.SPACES:
         return None
     em = reading.find(scenario, "em", MATCHED)
     x = points(scenario)
@@ -311,8 +291,7 @@ def iterations(scenario: Entry) -> Picture | None:
         # The notebook's list begins with the random responsibilities before the first M-step,
         # and it numbers from 1: its panel n shows the E-step at the parameters after n - 2 steps.
         at = path.draw(title - 2)
-        assert isinstance(at, gaussian_mixture_2d.Parameters)
-        r = gaussian_mixture_2d.responsibilities(at, x)
+        r = reading.module(scenario).memberships(at, x)
         shares.append(float(r[:, 0].mean()))
         draw_points(axes, x[:, :2], r, size=3.4, pure=True)
         axes.set_title(f"Iteration {title}", fontsize=8.5, pad=3, loc="center")
@@ -366,7 +345,7 @@ def own_path(scenario: Entry, em: Mapping[str, Any] | None) -> Parameters | None
 
 def _limits(scenario: Entry, x: Floats) -> tuple[Floats, Floats]:
     low, high = x[:, :2].min(axis=0), x[:, :2].max(axis=0)
-    if scenario.get("name") == "gmm2d-notebook":
-        return np.array([-4.0, -4.0]), np.array([8.0, 8.0])  # as in the notebook
+    if limits := (scenario.get("labels") or {}).get("limits"):
+        return np.full(2, float(limits[0])), np.full(2, float(limits[1]))
     margin = 0.08 * (high - low)
     return low - margin, high + margin

@@ -11,7 +11,6 @@ import numpy as np
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
 from lockstep.reports.figures import style
-from lockstep.reports.figures.fits import is_complement
 from lockstep.reports.figures.mixtures import Picture
 from lockstep.reports.reading import AS_CONFIGURED, Entry
 
@@ -31,9 +30,7 @@ def marginals(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | Non
     point, truth = reading.flat((em or {}).get("parameters")), reading.flat(scenario.get("truth"))
     one = next(iter(draws.values()))
     parameters = [
-        p
-        for p in reading.flat(one.draw(0, 0).to_dict())
-        if not reading.is_repeated(p) and not is_complement(scenario, p)
+        p for p in reading.flat(one.draw(0, 0).to_dict()) if not reading.is_redundant(scenario, p)
     ]
     shown = parameters[:PANELS]
     if not shown:
