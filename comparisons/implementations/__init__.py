@@ -1,4 +1,5 @@
-"""Implementations: every module here whose name has no leading underscore is one.
+"""Implementations: every module here whose name has no leading underscore is one, and those that
+installed distributions bring by entry points.
 
 An implementation is a module with the names of `Implementation`. Importing it must be cheap: the
 library it stands for is imported inside `fit`.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 if TYPE_CHECKING:
@@ -30,8 +32,19 @@ class Implementation(Protocol):
     SUMMARY : str
         What it is, in a line.
 
-    A module whose posteriors are known to fail a check may name it in ``KNOWN_FAILINGS``, a mapping
-    of the check's name to the reason: such a failure is shown, and does not count against it.
+    A module may say more of itself:
+
+    DEPENDS : tuple of str
+        Distributions beyond PACKAGE whose versions its fits depend on.
+    PLACE : float
+        Where its rows come, from the first; else they are among the last.
+    REFERENCE : bool
+        Whether others of its kind are held against it.
+    TARGETS_REFERENCE : bool
+        Whether its draws are meant to be from the posterior that the reference samples.
+    KNOWN_FAILINGS : mapping of str to str
+        Checks that its posteriors are known to fail, with the reason: such a failure is shown, and
+        does not count against it.
     """
 
     __file__: str | None
@@ -49,11 +62,11 @@ class Implementation(Protocol):
         ...
 
 
-ORDER = (
-    *("em", "scikit-learn", "hmmlearn"),
-    *("pymc-advi", "pymc-fullrank", "pymc-nuts", "pymc-stock"),
-)
-"""Rows of a table come in this order; others follow by name."""
+ENTRY_POINTS = "lockstep.implementations"
+"""The group of entry points by which an installed distribution brings implementations."""
+
+LAST = 100
+"""The place of those that claim none; they are in the order of their names."""
 
 _guests: dict[str, Implementation] = {}
 
@@ -75,10 +88,24 @@ def implementations() -> dict[str, Implementation]:
 
 @cache
 def _modules() -> dict[str, Implementation]:
-    found = {}
-    for info in pkgutil.iter_modules(__path__):
-        if not info.name.startswith("_"):
-            module = cast("Implementation", importlib.import_module(f"{__name__}.{info.name}"))
-            found[module.NAME] = module
-    rank = {name: place for place, name in enumerate(ORDER)}
-    return dict(sorted(found.items(), key=lambda kv: (rank.get(kv[0], len(rank)), kv[0])))
+    here = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+    places = [f"{__name__}.{name}" for name in here]
+    places += [point.value for point in entry_points(group=ENTRY_POINTS)]
+    found = [cast("Implementation", importlib.import_module(place)) for place in places]
+    found.sort(key=lambda module: (getattr(module, "PLACE", LAST), module.NAME))
+    return {module.NAME: module for module in found}
+
+
+def depends(implementation: Implementation) -> tuple[str, ...]:
+    """Return the distributions whose versions its fits depend on."""
+    return (implementation.PACKAGE, *getattr(implementation, "DEPENDS", ()))
+
+
+@cache
+def reference(kind: Literal["point", "posterior"]) -> str:
+    """Return the name of the implementation that others of its kind are held against."""
+    return next(
+        name
+        for name, module in _modules().items()
+        if kind == module.KIND and getattr(module, "REFERENCE", False)
+    )

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pymc import Model
 
 
+DEPENDS = ("pytensor", "numba", "numpy", "scipy")
+"""What a compiled graph and its numbers depend on, beyond PyMC."""
+
+
 def unsupported(problem: Problem) -> str | None:
     """Return why a posterior cannot answer the problem, or None if it can."""
     if problem.mode is Mode.MATCHED:

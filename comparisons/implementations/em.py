@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 NAME = "em"
 PACKAGE = "lockstep-em"
+PLACE = 0
+DEPENDS = ("numpy", "scipy", "numba")
+REFERENCE = True
 KIND: Literal["point"] = "point"
 SUMMARY = "the EM of this project, every step by hand"
 N_STARTS = 10

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 NAME = "hmmlearn"
 PACKAGE = "hmmlearn"
+PLACE = 2
+DEPENDS = ("numpy", "scipy", "scikit-learn")
 KIND: Literal["point"] = "point"
 SUMMARY = "CategoricalHMM"
 

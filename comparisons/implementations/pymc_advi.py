@@ -12,6 +12,8 @@ from lockstep.models.fits import PosteriorFit
 
 NAME = "pymc-advi"
 PACKAGE = "pymc"
+PLACE = 3
+DEPENDS = _pymc.DEPENDS
 KIND = "posterior"
 SUMMARY = "PyMC, mean-field variational approximation of the posterior"
 

@@ -12,6 +12,8 @@ from lockstep.models.fits import PosteriorFit
 
 NAME = "pymc-fullrank"
 PACKAGE = "pymc"
+PLACE = 4
+DEPENDS = _pymc.DEPENDS
 KIND = "posterior"
 SUMMARY = "PyMC, full-rank variational approximation of the posterior"
 

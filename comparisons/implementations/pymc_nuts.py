@@ -8,6 +8,9 @@ from lockstep.models.fits import PosteriorFit
 
 NAME = "pymc-nuts"
 PACKAGE = "pymc"
+PLACE = 5
+DEPENDS = (*_pymc.DEPENDS, "nutpie")
+REFERENCE = TARGETS_REFERENCE = True
 KIND = "posterior"
 SUMMARY = "PyMC, draws by the No-U-Turn sampler; its gradient is our E-step"
 

@@ -14,6 +14,9 @@ from lockstep.models.fits import PosteriorFit
 
 NAME = "pymc-stock"
 PACKAGE = "pymc"
+PLACE = 6
+DEPENDS = (*_pymc.DEPENDS, "nutpie")
+TARGETS_REFERENCE = True
 KIND = "posterior"
 SUMMARY = "the same posterior with PyMC's own likelihoods and gradients"
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NAME = "scikit-learn"
 PACKAGE = "scikit-learn"
+PLACE = 1
+DEPENDS = ("numpy", "scipy")
 KIND: Literal["point"] = "point"
 SUMMARY = "GaussianMixture with full covariances"
 

@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from lockstep.comparisons.implementations import implementations
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,33 +19,17 @@ if TYPE_CHECKING:
 INK, RULE, PAPER = "#24292f", "#d8dee4", "#ffffff"
 """Text, grid and ground; a page with a dark ground exchanges them."""
 
-COLOURS = {
-    "em": "#0072b2",
-    "scikit-learn": "#e69f00",
-    "hmmlearn": "#009e73",
-    "pymc-advi": "#4aa8dc",
-    "pymc-fullrank": "#7a6bd1",
-    "pymc-nuts": "#b5367a",
-}
-"""Apart for every kind of colour vision, after Okabe and Ito, and on light and dark ground."""
+COLOURS = (
+    *("#0072b2", "#e69f00", "#009e73", "#4aa8dc", "#7a6bd1", "#b5367a"),
+    *("#d55e00", "#8a7d00", "#a0522d", "#7f7f7f", "#0f8f9c"),
+)
+"""Of implementations in their order, apart for every kind of colour vision, after Okabe and Ito, and
+on light and dark ground."""
 
-SPARE_COLOURS = ("#d55e00", "#8a7d00", "#a0522d", "#7f7f7f")
-MARKS = {
-    "em": "o",
-    "scikit-learn": "s",
-    "hmmlearn": "^",
-    "pymc-advi": "D",
-    "pymc-fullrank": "P",
-    "pymc-nuts": "v",
-}
-WIDTHS = {
-    "em": 4.6,
-    "scikit-learn": 2.8,
-    "hmmlearn": 2.8,
-    "pymc-advi": 1.8,
-    "pymc-fullrank": 1.4,
-    "pymc-nuts": 0.9,
-}
+MARKS = ("o", "s", "^", "D", "P", "v", "X", "<", ">", "p", "*", "h")
+"""One more than there are colours: the two together come back only after the product of both."""
+
+WIDTHS = (4.6, 2.8, 2.8, 1.8, 1.4, 0.9)
 """Of lines that may lie on top of each other, the later the thinner: all can be seen."""
 
 COMPONENTS = ("#c8323c", "#2b5fd0", "#2f9e44", "#b8860b", "#8250df", "#0f8f9c", "#6e7781")
@@ -87,10 +74,23 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:100].strip("-.") or "unnamed"
 
 
+@cache
+def _strangers() -> dict[str, int]:
+    """Return the places given to names that are no implementation's here, such as old results'."""
+    return {}
+
+
+def place(implementation: str) -> int:
+    """Return an implementation's place among all, which gives it its colour and its mark."""
+    known = list(implementations())
+    if implementation in known:
+        return known.index(implementation)
+    return _strangers().setdefault(implementation, len(known) + len(_strangers()))
+
+
 def colour(implementation: str) -> str:
     """Return the implementation's colour."""
-    spare = SPARE_COLOURS[sum(implementation.encode()) % len(SPARE_COLOURS)]
-    return COLOURS.get(implementation, spare)
+    return COLOURS[place(implementation) % len(COLOURS)]
 
 
 def on_dark(colour: str) -> str:
@@ -101,12 +101,13 @@ def on_dark(colour: str) -> str:
 
 def mark(implementation: str) -> str:
     """Return the implementation's mark."""
-    return MARKS.get(implementation, "X")
+    return MARKS[place(implementation) % len(MARKS)]
 
 
 def line(implementation: str, share: float = 1.0) -> dict[str, Any]:
     """Return how the implementation's line looks where others may lie upon it."""
-    return {"color": colour(implementation), "lw": share * WIDTHS.get(implementation, 1.4)}
+    width = WIDTHS[min(place(implementation), len(WIDTHS) - 1)]
+    return {"color": colour(implementation), "lw": share * width}
 
 
 def component(k: int) -> str:
