@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lockstep.comparisons.implementations import implementations
 from lockstep.reports import reading, tables, verdicts
 from lockstep.reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
 from lockstep.reports.figures import Drawn, style
@@ -92,7 +93,7 @@ def colours(content: Entry) -> dict[str, tuple[str, str]]:
     """Return the page's names of colours, each on a light and on a dark ground."""
     found = {
         f"m-{style.slug(who)}": (style.colour(who), style.on_dark(style.colour(who)))
-        for who in {**style.COLOURS, **dict.fromkeys(reading.implementations(content))}
+        for who in dict.fromkeys([*implementations(), *reading.implementations(content)])
     }
     for k, colour in enumerate(style.COMPONENTS):
         found[f"c{k}"] = (colour, style.on_dark(colour))

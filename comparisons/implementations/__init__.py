@@ -1,5 +1,6 @@
-"""Implementations: every module here whose name has no leading underscore is one, and those that
-installed distributions bring by entry points.
+"""Implementations: every module here whose name has no leading underscore is one.
+
+Installed distributions bring others by entry points.
 
 An implementation is a module with the names of `Implementation`. Importing it must be cheap: the
 library it stands for is imported inside `fit`.

@@ -23,8 +23,8 @@ COLOURS = (
     *("#0072b2", "#e69f00", "#009e73", "#4aa8dc", "#7a6bd1", "#b5367a"),
     *("#d55e00", "#8a7d00", "#a0522d", "#7f7f7f", "#0f8f9c"),
 )
-"""Of implementations in their order, apart for every kind of colour vision, after Okabe and Ito, and
-on light and dark ground."""
+"""Of implementations in their order, after Okabe and Ito: apart for every kind of colour vision, on
+light and dark ground."""
 
 MARKS = ("o", "s", "^", "D", "P", "v", "X", "<", ">", "p", "*", "h")
 """One more than there are colours: the two together come back only after the product of both."""
