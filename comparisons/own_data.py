@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lockstep import models
+from lockstep.comparisons import scale
 from lockstep.comparisons.scenarios import Prepared, Scenario
 
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ def scenario(
                 raise DataError(f"{path}: --lengths-column is for the HMM; a mixture has none")
             picked = _pick(path, rest, columns, 1 if model_name.endswith("1d") else 2)
             values = np.column_stack([_numbers(path, rest[name]) for name in picked])
+            scale.refuse(values, picked)
             data = model.check_data(values[:, 0] if len(picked) == 1 else values, dims)
     except DataError:
         raise

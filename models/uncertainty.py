@@ -54,6 +54,10 @@ error of the difference, STEP^2, and that of rounding, 1e-16 / STEP, are alike."
 STATIONARY = 1e-4
 """An estimate that a Newton step would improve by more than this many nats is no maximum."""
 
+SPACINGS = 4
+"""A step is at least so many spacings of the doubles about the coordinate: data far from zero
+leave no room for a smaller one."""
+
 SINGULAR = 1e-10
 """Information with a ratio of eigenvalues below this, in natural units, is singular: its smallest
 is lost in the rounding of the differences."""
@@ -123,7 +127,7 @@ def _differentiated(
         scores, values, at = [], [], []
         for sign in (1, -1):
             moved = free.copy()
-            moved[i] += sign * STEP * units[i]
+            moved[i] += sign * max(STEP * units[i], SPACINGS * np.spacing(abs(free[i])))
             there = model.from_free(moved, dims)
             scores.append(model.score_free(e_step(there, data, weights)[0], there))
             values.append(_flat(there))
@@ -168,7 +172,9 @@ def wald(
         information, jacobian = _differentiated(model, parameters, data, weights)
         units = model.free_units(parameters)[moving]
         scaled = information[np.ix_(moving, moving)] * units[:, None] * units
-        values, vectors = np.linalg.eigh(scaled)
+        values = vectors = np.full(scaled.shape[:1], np.nan)
+        if np.isfinite(scaled).all():
+            values, vectors = np.linalg.eigh(scaled)
         if not values[0] > SINGULAR * values[-1]:
             whole = NOT_DETERMINED
         else:

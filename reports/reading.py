@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lockstep import models
+from lockstep.comparisons import agreement
 from lockstep.models import Model
 from lockstep.models.records import Parameters
 
@@ -64,6 +65,11 @@ def is_posterior(outcome: Entry) -> bool:
 def has_fit(outcome: Entry) -> bool:
     """Return whether there is an estimate."""
     return bool(outcome.get("parameters"))
+
+
+def is_degenerate(outcome: Entry) -> bool:
+    """Return whether the fit is that of a spike, whose likelihood says nothing."""
+    return outcome.get("status") == "degenerate"
 
 
 def flat(fields: Mapping[str, Any] | None) -> dict[str, float | None]:
@@ -186,13 +192,24 @@ def describe(scenario: Entry, parameter: str) -> str:
 
 
 def differences(mine: Entry, theirs: Entry | None) -> dict[str, float | None]:
-    """Return for each parameter how far an outcome's estimate is from another's."""
+    """Return for each parameter how far an outcome's estimate is from another's, in its unit."""
     ours = flat(theirs.get("parameters")) if theirs else {}
     found: dict[str, float | None] = {}
     for name, value in flat(mine.get("parameters")).items():
         other = ours.get(name)
         found[name] = None if value is None or other is None else abs(value - other)
     return found
+
+
+def scaled_differences(
+    scenario: Entry, mine: Entry, theirs: Entry | None
+) -> dict[str, float | None]:
+    """Return the same as the judge counts it: means in standard deviations, variances relative."""
+    given, reference = (record(scenario, (o or {}).get("parameters")) for o in (mine, theirs))
+    if given is None or reference is None:
+        return dict.fromkeys(flat(mine.get("parameters")))
+    apart = agreement.scaled(given, reference)
+    return flat({name: array.tolist() for name, array in apart.items()})
 
 
 def largest(values: Mapping[str, float | None]) -> float | None:
@@ -215,9 +232,11 @@ def effective_sizes(outcome: Entry) -> tuple[float, float]:
 
 
 def best_heldout(scenario: Entry) -> float | None:
-    """Return the highest held-out figure of any fit, plug-in or predictive."""
+    """Return the highest held-out figure of any sound fit, plug-in or predictive."""
     values = []
     for outcome in outcomes(scenario):
+        if is_degenerate(outcome):
+            continue
         scores = outcome.get("log_likelihood") or {}
         values += [number(scores.get("heldout")), number(scores.get("heldout_predictive"))]
     return max((v for v in values if v is not None), default=None)

@@ -176,15 +176,17 @@ def largest_error(outcome: Entry) -> float | None:
 def largest_difference(scenario: Entry, outcome: Entry) -> float | None:
     """Return the largest distance from em in the same mode, matched at any iteration.
 
-    None for em itself.
+    It is the one that is judged, in units that those of the data do not enter; None for em itself.
     """
     if name(outcome) == "em":
         return None
     agreement = outcome.get("agreement") or {}
-    if (largest := reading.number(agreement.get("max_abs_difference"))) is not None:
+    if (largest := reading.number(agreement.get("max_scaled_difference"))) is not None:
         return largest
     em = reading.find(scenario, "em", str(outcome.get("mode")))
-    return reading.largest(reading.differences(outcome, em))
+    if em is None or reading.is_degenerate(em) or reading.is_degenerate(outcome):
+        return None
+    return reading.largest(reading.scaled_differences(scenario, outcome, em))
 
 
 def coverage(outcome: Entry) -> str:
@@ -236,7 +238,8 @@ def verdict_table(scenario: Entry) -> Table:
         "Log-likelihoods are totals in nats at the estimate (of a posterior: at its mean).",
         "|error| is the distance from the truth, |difference| from em in the same mode (matched: "
         "at any iteration), each of the parameter where it is largest: two claims, and neither "
-        "follows from the other.",
+        "follows from the other. Errors are in the parameter's own unit; differences are as they "
+        "are judged, means in standard deviations and variances relative.",
         f"Not compared here: {skipped}." if skipped else "",
     ]
     columns = [
@@ -299,8 +302,8 @@ def lockstep_table(scenario: Entry) -> Table | None:
                 Cell(verdicts.label(o), verdicts.tone(o)),
                 str(agreement.get("iterations_compared")),
                 same,
-                numbers.scientific(reading.number(agreement.get("max_abs_difference"))),
                 numbers.scientific(reading.number(agreement.get("max_scaled_difference"))),
+                numbers.scientific(reading.number(agreement.get("max_abs_difference"))),
                 implementation=name(o),
             )
         )
@@ -315,12 +318,19 @@ def lockstep_table(scenario: Entry) -> Table | None:
             "#Iterations compared",
             "Same number",
             "#Largest difference",
-            "#The same, scaled",
+            "#Unscaled",
         ],
         rows,
         [
-            f"Scaled: means in standard deviations, variances relative. The verdict asks for at "
-            f"most {LOCKSTEP:g}; rounding alone makes some 1e-16 a step.",
+            f"Means in standard deviations of their component, variances relative. The verdict "
+            f"asks for at most {LOCKSTEP:g}; rounding alone makes some 1e-16 a step. Unscaled: in "
+            "the parameters' own units, which are not judged.",
+            "Where both fits collapsed, in standard deviations of the data."
+            if any(
+                (o.get("agreement") or {}).get("units") == "data"
+                for o in reading.outcomes(scenario, MATCHED)
+            )
+            else "",
         ],
     )
 
@@ -335,7 +345,7 @@ def matched_table(scenario: Entry) -> Table | None:
     others = [
         o for o in reading.outcomes(scenario, MATCHED) if name(o) != "em" and reading.has_fit(o)
     ]
-    apart = {name(o): reading.differences(o, em) for o in others}
+    apart = {name(o): reading.scaled_differences(scenario, o, em) for o in others}
     rows = [
         row(
             parameter,
@@ -363,7 +373,13 @@ def matched_table(scenario: Entry) -> Table | None:
         "the others from it",
         ["Parameter", "Meaning", "#Start", "#em", *(f"#|{name(o)} - em|" for o in others)],
         rows,
-        [order_note(scenario, em)],
+        [
+            order_note(scenario, em),
+            "The distances are scaled, as they are judged: means in standard deviations, variances "
+            "relative."
+            if others and not reading.is_hmm(scenario)
+            else "",
+        ],
     )
 
 
@@ -437,6 +453,7 @@ def recovery_table(scenario: Entry) -> Table | None:
             if any(map(reading.is_posterior, fits))
             else "",
             "" if truth else "There is no truth to recover here: the |error| column is absent.",
+            "Errors and differences are in the parameter's own unit, as it is.",
         ],
         "Parameter",
     )

@@ -52,7 +52,8 @@ def print_verdicts(content: dict[str, Any], out_dir: Path, console: Console) -> 
         say("")
     say(
         "largest: matched, |difference from em| at any iteration; as configured, |error| where "
-        "there is a truth, |difference from em| (Δ) where there is none. Log-likelihoods in nats.",
+        "there is a truth, |difference from em| (Δ) where there is none; of differences, means "
+        "in standard deviations, variances relative. Log-likelihoods in nats.",
         "dim",
     )
     overall = verdicts.overall(content)
@@ -111,7 +112,7 @@ def _status(outcome: Entry) -> str:
 def _largest(scenario: Entry, outcome: Entry) -> str:
     if outcome.get("mode") == MATCHED:
         agreement = outcome.get("agreement") or {}
-        return numbers.scientific(reading.number(agreement.get("max_abs_difference")))
+        return numbers.scientific(reading.number(agreement.get("max_scaled_difference")))
     error = tables.largest_error(outcome)
     if error is not None:
         return numbers.three(error)
@@ -130,6 +131,7 @@ def _remarks(scenario: Entry) -> list[str]:
     published = verdicts.published_verdict(scenario)
     if published:
         remarks.append(published)
+    remarks += map(str, scenario.get("notes") or [])
     missing = tables.not_supporting(scenario)
     if missing:
         remarks.append(f"– {missing}")
