@@ -337,7 +337,8 @@ class Judge:
     def _scored(self, estimate: Parameters, data: Data) -> float:
         """Return the log-likelihood; not a number at a spike that cannot be computed."""
         try:
-            return float(self.model.log_likelihood(estimate, data))
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+                return float(self.model.log_likelihood(estimate, data))
         except DegenerateError:
             return math.nan
 
