@@ -27,9 +27,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lockstep.models import records, simplex
 from lockstep.models.records import Floats, Integers
@@ -208,20 +210,27 @@ def state_probabilities(parameters: Parameters, symbols: Integers) -> Floats:
     return alpha * backward(parameters, symbols, scales)
 
 
-def log_joint(parameters: Parameters, path: Integers, symbols: Integers) -> float:
-    """Return ``log p(z, x)`` of a path of hidden states and the symbols, in nats.
+def log_joint(
+    parameters: Parameters, path: Integers, symbols: Integers, begins: ArrayLike = 0
+) -> float:
+    """Return ``log p(z, x)`` of paths of hidden states and the symbols, in nats.
 
     Parameters
     ----------
     parameters : Parameters
     path, symbols : ndarray of int, shape (T,)
+        Of several sequences one after the other.
+    begins : array_like of int, optional
+        The steps at which a sequence begins.
     """
-    b = emission_likelihoods(parameters, symbols)
+    moves = np.ones(len(path), bool)
+    moves[np.asarray(begins)] = False
+    seen = symbols != MASKED
     factors = np.concatenate(
         [
-            parameters.startprob[path[:1]],
-            parameters.transmat[path[:-1], path[1:]],
-            b[np.arange(len(path)), path],
+            parameters.startprob[path[~moves]],
+            parameters.transmat[path[:-1], path[1:]][moves[1:]],
+            parameters.emissionprob[path[seen], symbols[seen]],
         ]
     )
     return float(simplex.to_logs(factors).sum())
@@ -492,6 +501,11 @@ def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) ->
             )
         sequences.append(symbols)
     return tuple(sequences)
+
+
+def split(symbols: Integers, offsets: Integers) -> Sequences:
+    """Return the sequences that begin at all but the last of the offsets, where the last ends."""
+    return tuple(symbols[begin:end] for begin, end in pairwise(offsets.tolist()))
 
 
 def size(sequences: Sequences) -> int:

@@ -860,8 +860,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Any, lengths: Any = None) -> float:
         """Return the log-likelihood in nats; minus infinity if X is impossible."""
-        parameters = self._fitted()
-        return sum(kernels.smoothed(parameters, s)[0] for s in self._sequences(X, lengths))
+        return float(kernels.log_likelihoods(self._fitted(), *self._joined(X, lengths)).sum())
 
     def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, Floats]:
         """Return the log-likelihood, and the probability of each state at each step.
@@ -876,11 +875,11 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         ValueError
             If a sequence is impossible: then there are no such probabilities.
         """
-        parameters, sequences = self._fitted(), self._sequences(X, lengths)
-        values, posteriors = zip(*(kernels.smoothed(parameters, s) for s in sequences))
+        parameters, joined = self._fitted(), self._joined(X, lengths)
+        values, posteriors = kernels.smoothed(parameters, *joined)
         if -np.inf in values:
-            categorical_hmm.e_step(parameters, sequences)  # raises, and says where
-        return sum(values), np.concatenate(posteriors)
+            categorical_hmm.e_step(parameters, categorical_hmm.split(*joined))  # says where
+        return float(values.sum()), posteriors
 
     def predict_proba(self, X: Any, lengths: Any = None) -> Floats:
         """Return the probability of each state at each step, shape (T, K)."""
@@ -909,18 +908,12 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         """
         algorithm = self.algorithm if algorithm is None else algorithm
         _one_of("algorithm", algorithm, ("viterbi", "map"))
-        parameters, sequences = self._fitted(), self._sequences(X, lengths)
+        parameters, (symbols, offsets) = self._fitted(), self._joined(X, lengths)
         if algorithm == "map":
-            proba = self.predict_proba(X, lengths)
-            ends = np.cumsum([len(s) for s in sequences])[:-1]
-            paths = [p.argmax(axis=1) for p in np.split(proba, ends)]
+            path: Integers = self.predict_proba(X, lengths).argmax(axis=1)
         else:
-            paths = [kernels.viterbi(parameters, s) for s in sequences]
-        log_prob = sum(
-            categorical_hmm.log_joint(parameters, path, symbols)
-            for path, symbols in zip(paths, sequences, strict=True)
-        )
-        return log_prob, np.concatenate(paths)
+            path = kernels.viterbi(parameters, symbols, offsets)
+        return categorical_hmm.log_joint(parameters, path, symbols, offsets[:-1]), path
 
     def predict(self, X: Any, lengths: Any = None) -> Integers:
         """Return the path of `decode`, shape (T,)."""
@@ -989,6 +982,10 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def _sequences(self, X: Any, lengths: Any) -> Sequences:
         """Return the data as the model takes them; the first data set n_features."""
+        return categorical_hmm.split(*self._joined(X, lengths))
+
+    def _joined(self, X: Any, lengths: Any) -> tuple[Integers, Integers]:
+        """Return the symbols of all sequences, and where each begins, and the end."""
         if isinstance(X, np.ma.MaskedArray):  # the mask must not be lost
             X = X.filled(-1)
         X = np.asarray(X)
@@ -1012,7 +1009,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
                 f"lengths sum to {parts.sum()}, but X has {len(symbols)} steps: the lengths must "
                 "add up to it"
             )
-        return tuple(np.split(symbols.astype(np.int64), np.cumsum(parts)[:-1]))
+        return symbols.astype(np.int64), np.append(0, np.cumsum(parts, dtype=np.int64))
 
     def _check_and_set_n_features(self, X: Any) -> None:
         """Refuse what is no symbol; take the number of symbols from the data if not known."""
