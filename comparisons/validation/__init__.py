@@ -2,8 +2,8 @@
 
 A candidate runs in a process of its own (`channel`, `worker`); a Python object is recognised by its
 interface (`targets`), any other program speaks JSON. `checks` (`iterations` and `hard` cases) ask
-it questions whose answers are known (`exact`, `problems`); where its numbers are wrong, `causes`
-compares them with those of known `mistakes`.
+it questions whose answers are known (`problems`, and `comparisons.exact`); where its numbers are
+wrong, `causes` compares them with those of known `mistakes`.
 """
 
 from __future__ import annotations

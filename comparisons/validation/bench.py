@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lockstep import models
+from lockstep.comparisons.exact import Twin, twin
 from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.comparisons.validation import problems
 from lockstep.comparisons.validation.candidate import Candidate, Result
@@ -77,6 +78,20 @@ class Bench:
     def model(self) -> Any:
         """The model's module."""
         return models.load(self.candidate.model)
+
+    @property
+    def exact(self) -> Twin:
+        """The model's EM at 50 digits.
+
+        Raises
+        ------
+        NotChecked
+            If it has none.
+        """
+        try:
+            return twin(self.candidate.model)
+        except LookupError as error:
+            raise NotChecked(str(error)) from None
 
     @property
     def hmm(self) -> bool:
