@@ -111,7 +111,7 @@ class Candidate:
         try:
             words = shlex.split(command)
         except ValueError as error:
-            raise UnusableError(f"--command {command!r}: {error}") from None
+            raise UnusableError(f"--command {legible(repr(command))}: {error}") from None
         if not words:
             raise UnusableError("--command is empty")
         channel = Channel(words, limit, memory)
