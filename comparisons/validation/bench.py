@@ -100,7 +100,7 @@ class Bench:
 
     def general(self, seed: int, K: int, size: int) -> Problem:
         """Return a general problem of a kind that the candidate takes."""
-        one = self.candidate.one_sequence
+        one = bool(self.candidate.one_sequence)
         return problems.general(self.candidate.model, seed, K, size, one=one)
 
     def record(self, arrays: Mapping[str, Floats]) -> Any:
@@ -150,7 +150,10 @@ class Bench:
         ------
         Failed
         """
-        found = self.raw(problem, iterations).parameters
+        return self.accepted(self.raw(problem, iterations).parameters, problem, iterations)
+
+    def accepted(self, found: Arrays, problem: Problem, iterations: int = 0) -> Arrays:
+        """Return the model's parameters among those found, as `iterate` does."""
         self.shaped(found, problem)
         for name in self.fields:
             if not np.isfinite(found[name]).all():

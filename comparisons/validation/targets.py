@@ -23,6 +23,7 @@ from typing import Any, override
 import numpy as np
 
 from lockstep import models
+from lockstep.comparisons.legible import said
 from lockstep.models.records import Floats, Record
 
 type Arrays = dict[str, Floats]
@@ -133,8 +134,7 @@ def _module(place: str, folder: Path) -> types.ModuleType:
     except TargetError:
         raise
     except BaseException as error:
-        what = f"{type(error).__name__}: {error}"
-        raise TargetError(f"{place} cannot be imported: {what}") from error
+        raise TargetError(f"{place} cannot be imported: {said(error)}") from error
     return module
 
 
@@ -173,16 +173,41 @@ def given(model: Any, arrays: Mapping[str, Floats]) -> Any:
     return made
 
 
+NO_NUMBERS = {
+    "b": "truth values",
+    "c": "complex numbers",
+    "m": "durations",
+    "M": "dates",
+    "O": "objects of Python",
+    "S": "bytes",
+    "T": "text",
+    "U": "text",
+    "V": "records",
+}
+"""What an array holds that is no array of real numbers, by the kind of its type."""
+
+MOST = 2**20
+"""Numbers that an answer may hold."""
+
+
 def _numbers(value: Any, name: str) -> Any:
+    """Return an array of real numbers, or say what it is in place of one."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        masked = int(np.ma.getmaskarray(value).sum())
+        raise ValueError(f"the {name} returned are masked, in {masked} of {value.size} places")
     array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"the {name} returned are no array of numbers: {value!r:.80}"
-            ) from None
+    if array.dtype.kind in NO_NUMBERS:
+        what = NO_NUMBERS[array.dtype.kind]
+        if array.dtype.kind == "O" and not array.ndim:
+            what = f"a {type(value).__name__:.80}"
+        raise ValueError(f"the {name} returned are no array of numbers but {what}")
+    if array.size > MOST:
+        raise ValueError(f"the {name} returned have the shape {array.shape}: too large to be right")
     return array
+
+
+def _plain_numbers(value: Any, name: str) -> Any:
+    return np.asarray(_numbers(value, name), np.float64).tolist()
 
 
 @dataclass
@@ -250,11 +275,16 @@ def read(returned: Any, names: Sequence[str], order: Sequence[str]) -> Answer:
         what = "None" if returned is None else f"a {type(returned).__name__}"
         raise ValueError(f"{what} was returned, without {', '.join(missing)}")
     answer = Answer({name: _numbers(found[name], name) for name in names})
-    answer.halves = [k for k in order if getattr(found.get(k), "dtype", None) == np.float32]
+    answer.halves = [k for k in order if _is_short(found.get(k))]
     for value in (*rest, *(found.get(k) for k in LOG_LIKELIHOODS)):
         if value is not None and answer.log_likelihood is None:
             answer.log_likelihood = _last(value)
     return answer
+
+
+def _is_short(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize < 8
 
 
 LOG_LIKELIHOODS = ("log_likelihood", "loglik", "ll", "log_lik", "log_likelihoods", "logl")
@@ -272,8 +302,12 @@ def _holds_fields(value: Any, number: int) -> bool:
 def _last(value: Any) -> float | None:
     """Return a log-likelihood, or the last of a trace; None if it is neither."""
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = np.asarray(value)
     except (TypeError, ValueError):
+        return None
+    if array.dtype.kind == "c" or (isinstance(value, np.ma.MaskedArray) and value.mask.any()):
+        raise ValueError("the log-likelihood returned is no number but a complex or a masked one")
+    if array.dtype.kind not in "fiu":
         return None
     if array.ndim == 1 and len(array):
         array = array[-1]
@@ -584,20 +618,20 @@ class Pair(Adapter):
             found = expected[0]
         if not self.hmm:
             if isinstance(found, np.ndarray) and found.shape == (len(data), K):
-                return {"responsibilities": found.tolist()}
+                return {"responsibilities": _plain_numbers(found, "responsibilities")}
             if (counts := getattr(found, "counts", None)) is not None and np.shape(counts) == (K,):
-                return {"counts": np.asarray(counts, float).tolist()}
+                return {"counts": _plain_numbers(counts, "counts")}
             return {}
         names = ("starts", "transitions", "emissions")
         if all(hasattr(found, name) for name in names):
-            return {name: np.asarray(getattr(found, name), float).tolist() for name in names}
+            return {name: _plain_numbers(getattr(found, name), name) for name in names}
         if isinstance(data, np.ndarray) and isinstance(found, np.ndarray):
             seen: dict[str, Any] = {}
             for array in expected:
                 if np.shape(array) == (len(data), K):
-                    seen["gamma"] = np.asarray(array, float).tolist()
+                    seen["gamma"] = _plain_numbers(array, "gamma")
                 elif np.shape(array) == (len(data) - 1, K, K):
-                    seen["xi"] = np.asarray(array, float).tolist()
+                    seen["xi"] = _plain_numbers(array, "xi")
             return seen
         return {}
 
@@ -643,7 +677,7 @@ class Estimator(Adapter):
         found = {name: value for name in self.fields if (value := _held(made, name)) is not None}
         if "variances" in self.fields and "variances" not in found:
             if (sds := _held(made, "sds")) is not None:
-                found["variances"] = np.asarray(sds, dtype=np.float64) ** 2
+                found["variances"] = np.asarray(_numbers(sds, "sds"), np.float64) ** 2
             elif hasattr(made, "covariances_"):
                 found["variances"] = made.covariances_
         missing = [name for name in self.fields if name not in found]
@@ -656,10 +690,11 @@ class Estimator(Adapter):
         answer = Answer(arrays)
         if hasattr(made, "score"):
             try:
-                score = float(made.score(*self.arguments(data)))
+                returned = made.score(*self.arguments(data))
             except ValueError:  # it does not accept what it fitted (rows of zeros, say)
                 return answer
-            answer.log_likelihood = score if self.hmm else score * len(data)
+            if (score := _last(returned)) is not None:
+                answer.log_likelihood = score if self.hmm else score * len(data)
         return answer
 
     def arguments(self, data: Any) -> tuple[Any, ...]:
