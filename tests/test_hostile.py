@@ -14,9 +14,9 @@ import hostile
 from lockstep.comparisons import legible
 from lockstep.comparisons.legible import said
 from lockstep.comparisons.validation import channel, keeper
+from lockstep.comparisons.validation.binding import read
 from lockstep.comparisons.validation.candidate import _result
 from lockstep.comparisons.validation.channel import Channel, StartError, TroubleError
-from lockstep.comparisons.validation.targets import read
 
 NAMES = ("weights", "means", "variances")
 RIGHT = (np.array([0.4, 0.6]), np.array([1.0, 2.0]), np.array([4.0, 9.0]))

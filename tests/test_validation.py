@@ -22,9 +22,10 @@ from inprocess import judged
 from lockstep import models
 from lockstep.comparisons import exact
 from lockstep.comparisons.validation import Trial, checks, mistakes, problems, validate
+from lockstep.comparisons.validation.binding import Call, read
 from lockstep.comparisons.validation.candidate import Candidate, UnusableError
 from lockstep.comparisons.validation.channel import Channel, StartError, TroubleError
-from lockstep.comparisons.validation.targets import Call, TargetError, read
+from lockstep.comparisons.validation.reading import TargetError
 from lockstep.comparisons.validation.verdicts import Status, Word
 from lockstep.reports import cli
 from lockstep.reports import validation as rendered

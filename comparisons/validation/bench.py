@@ -13,10 +13,10 @@ from lockstep import models
 from lockstep.comparisons.exact import Twin, twin
 from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.comparisons.validation import problems
+from lockstep.comparisons.validation.binding import field_names
 from lockstep.comparisons.validation.candidate import Candidate, Result
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.problems import HMM, Arrays, Problem
-from lockstep.comparisons.validation.targets import field_names
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
 from lockstep.models.records import Floats, entries
 
