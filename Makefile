@@ -15,7 +15,7 @@ UV := $(shell if uv --version >/dev/null 2>&1; then command -v uv; else echo .uv
 
 .PHONY: help
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .uv/bin/uv: requirements-uv.txt
 	@echo "Installing uv into .uv"
@@ -78,6 +78,10 @@ vectors: env  ## Make the conformance vectors anew, at 50 digits
 .PHONY: validation
 validation: env  ## Validate right and wrong implementations, and write docs/validation.md
 	@$(BIN)/python tests/validated.py
+
+.PHONY: fuzz-candidates
+fuzz-candidates: env  ## Validate 200 hostile candidates: a verdict each, and no process left
+	@$(BIN)/python tests/hostile.py $(ARGS)
 
 .PHONY: calibration
 calibration: env  ## Rank 200 prior draws a model among posterior draws, write docs/calibration.md

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from lockstep import models
 from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.legible import legible
 from lockstep.comparisons.scenarios import scenarios
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _validate(arguments)
         return _run(arguments)
     except UsageError as error:
-        print(f"lockstep: {error}", file=sys.stderr)
+        print(f"lockstep: {legible(str(error), 10_000, lines=True)}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

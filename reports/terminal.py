@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lockstep.comparisons.legible import legible
 from lockstep.reports import numbers, reading, tables, verdicts
 from lockstep.reports.reading import MATCHED, Entry
 
@@ -37,6 +38,7 @@ def print_verdicts(content: dict[str, Any], out_dir: Path, console: Console) -> 
     ascii_only = not (console.encoding or "").lower().startswith("utf")
 
     def plain(text: str) -> str:
+        text = legible(text, len(text), lines=True)
         return to_ascii(text) if ascii_only else text
 
     def say(text: str, style: str = "", indent: int = 0) -> None:
@@ -82,7 +84,7 @@ def _block(scenario: Entry, plain: Any) -> Table:
             scores = tables.scores(o)
             train, heldout = (reading.number(scores.get(key)) for key in ("train", "heldout"))
             made.add_row(
-                f"  {tables.name(o)}",
+                plain(f"  {tables.name(o)}"),
                 Text(plain(_short(o)), style=COLOURS[verdicts.tone(o)]),
                 plain(_status(o)),
                 plain(digits.nats_at_mean(scenario, train, _decimals(train))),
