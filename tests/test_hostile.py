@@ -191,7 +191,7 @@ def program(code: str, limit: float = 20.0, **settings) -> Channel:
     ],
 )
 def test_a_program_that_ends_badly_is_told_how(tmp_path, monkeypatch, code, kind, message):
-    own = Path(keeper.__file__).read_text("utf-8").replace("PROCESSES = 1_000", "PROCESSES = 20")
+    own = Path(keeper.__file__).read_text("utf-8").replace("PROCESSES = 2_000", "PROCESSES = 20")
     (tmp_path / "keeper.py").write_text(own, "utf-8")  # it runs by itself: no patch reaches it
     monkeypatch.setattr(keeper, "__file__", str(tmp_path / "keeper.py"))
     monkeypatch.setattr(keeper, "PROCESSES", 20)
