@@ -29,6 +29,7 @@ RIGHT = (np.array([0.4, 0.6]), np.array([1.0, 2.0]), np.array([4.0, 9.0]))
         ("import", "nameless", 0, "Valid"),
         ("later", "orphan", 0, "Valid"),
         ("step", "comet", None, ""),
+        ("step", "twin", 1, "does not have the id"),
         ("step", "kills its parent", 1, "ended itself and what watched it"),
         ("step", "mute", 1, "Mute, whose text raises a ValueError"),
         ("step", "endless words", 1, "characters more"),
@@ -162,7 +163,11 @@ def program(code: str, limit: float = 20.0, **settings) -> Channel:
         ("import os; os.kill(os.getpid(), 64)", "crashed", "by signal SIGRTMAX"),
         ("import os; os.kill(os.getpid(), 15)", "crashed", "by signal SIGTERM"),
         ("import os, time; os.close(1); time.sleep(60)", "crashed", "without ending itself"),
-        ("for _ in range(999): print(end='x' * 10**5)\ninput()", "rubbish", "longer than any answer"),
+        (
+            "for _ in range(999): print(end='x' * 10**5)\ninput()",
+            "rubbish",
+            "longer than any answer",
+        ),
         ("print('[' * 10**7); input()", "rubbish", "longer than any answer"),
         ("print('{},' * 10**7); input()", "rubbish", "longer than any answer"),
         (
