@@ -119,6 +119,14 @@ class Model(Protocol):
         """Return the largest change of a parameter, free of the data's units."""
         ...
 
+    def rounding(self, parameters: records.Parameters) -> float:
+        """Return how far rounding may move a parameter in one iteration, as `change` counts it."""
+        ...
+
+    def collapsed(self, parameters: records.Parameters, data: Data) -> str | None:
+        """Return which component is at a singularity of the likelihood; None if none is."""
+        ...
+
     def features(self, parameters: records.Parameters, reference: records.Parameters) -> Floats:
         """Return one row per component, by which components of two fits are matched."""
         ...

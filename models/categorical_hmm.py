@@ -517,6 +517,16 @@ def change(old: Parameters, new: Parameters) -> float:
     return float(max(np.abs(b - a).max() for a, b in pairs))
 
 
+def rounding(parameters: Parameters) -> float:  # noqa: ARG001
+    """Return how far rounding may move a parameter in one iteration: probabilities hold still."""
+    return 0.0
+
+
+def collapsed(parameters: Parameters, sequences: Sequences) -> str | None:  # noqa: ARG001
+    """Return None: probabilities of symbols are bounded, and so is their likelihood."""
+    return None
+
+
 def features(parameters: Parameters, reference: Parameters) -> Floats:  # noqa: ARG001
     """Return each state's emission probabilities and its probability of staying.
 

@@ -31,7 +31,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from lockstep.models import records, simplex
-from lockstep.models.records import DegenerateError, Floats
+from lockstep.models.records import CollapseError, Floats
 
 NAME = "gaussian_mixture_1d"
 TITLE = "Gaussian mixture, 1D"
@@ -249,8 +249,8 @@ def m_step(
     Raises
     ------
     DegenerateError
-        If a component has lost its observations, or its variance has collapsed: there the
-        likelihood is unbounded and has no maximum.
+        If a component has lost its observations, or its variance has collapsed even with the
+        ridge (`CollapseError`): there the likelihood is unbounded and has no maximum.
     """
     counts = for_mean = for_variance = statistics.counts
     if prior is not None:
@@ -261,18 +261,50 @@ def m_step(
     shift = statistics.first / for_mean
     means = statistics.reference + shift  # (9.24)
     variances = (statistics.second - for_mean * shift**2) / for_variance  # (9.25)
-    variances = variances + reg_covar
+    # Where a mean has come from afar this cancels; the next E-step will see the variance itself.
+    rounding = records.RESOLUTION * statistics.second / for_variance
+    variances = np.maximum(variances + reg_covar, rounding)
     weights = counts / counts.sum()  # (9.26)
 
-    centre = weights @ means
-    total = weights @ (variances + (means - centre) ** 2)
-    least = np.maximum(records.COLLAPSE * total, (records.RESOLUTION * means) ** 2)
+    parameters = Parameters(weights, means, variances)
+    refuse_collapsed(parameters, reg_covar)
+    return parameters
+
+
+def refuse_collapsed(parameters: Parameters, reg_covar: float = 0.0) -> None:
+    """Raise CollapseError if double precision cannot hold a component: it is as good as a point.
+
+    However narrow a component is beside the others, it is sound as long as its standard deviation
+    is more than the rounding of numbers where it lies.
+    """
+    means, variances = parameters.means, parameters.variances
+    least = np.maximum((records.RESOLUTION * means) ** 2, records.SMALLEST)
     for k in np.flatnonzero(~(variances > least)):
-        raise DegenerateError(
+        raise CollapseError(
             f"component {k} collapsed onto a point: its variance fell to {variances[k]:.3g} "
-            f"at {means[k]:.6g}"
+            f"at {means[k]:.6g}{records.lost_ridge(reg_covar)}"
         )
-    return Parameters(weights, means, variances)
+
+
+def collapsed(parameters: Parameters, x: Floats) -> str | None:
+    """Return which component is at a singularity of the likelihood, and where; None if none is.
+
+    So is one that a ridge alone holds from it: a component on a single value, repeated or not,
+    whose variance EM without the ridge sends to zero.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Anybody's; without leading axes.
+    x : ndarray, shape (N,)
+    """
+    return records.collapse_ahead(
+        parameters, refuse_collapsed, lambda p: m_step(e_step(p, x)[0]), _log_volumes
+    )
+
+
+def _log_volumes(parameters: Parameters) -> Floats:
+    return np.log(parameters.variances)
 
 
 def score(statistics: Statistics, parameters: Parameters) -> Parameters:
@@ -428,18 +460,28 @@ def n_free(parameters: Parameters) -> int:
     return 3 * parameters.n_components - 1
 
 
+def rounding(parameters: Parameters) -> float:
+    """Return how far rounding may move a parameter in one iteration, as `change` counts it.
+
+    A mean is rounded to a few units in its last place, and all else follows it.
+    """
+    return records.RESOLUTION * float(
+        (np.abs(parameters.means) / np.sqrt(parameters.variances)).max()
+    )
+
+
 def change(old: Parameters, new: Parameters) -> float:
     """Return the largest change of a parameter, in units that the data's scale does not enter.
 
-    Means are counted in standard deviations, variances relative to themselves.
+    Means are counted in standard deviations, variances relative to themselves. What is not more
+    than rounding is no change.
     """
-    return float(
-        max(
-            np.abs(new.weights - old.weights).max(),
-            (np.abs(new.means - old.means) / np.sqrt(old.variances)).max(),
-            (np.abs(new.variances - old.variances) / old.variances).max(),
-        )
+    largest = max(
+        np.abs(new.weights - old.weights).max(),
+        (np.abs(new.means - old.means) / np.sqrt(old.variances)).max(),
+        (np.abs(new.variances - old.variances) / old.variances).max(),
     )
+    return float(largest) if largest > rounding(old) else 0.0
 
 
 def features(parameters: Parameters, reference: Parameters) -> Floats:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from lockstep.models import records, simplex
-from lockstep.models.records import DegenerateError, Floats, Integers
+from lockstep.models.records import CollapseError, DegenerateError, Floats, Integers
 
 NAME = "gaussian_mixture_2d"
 TITLE = "Gaussian mixture, 2D"
@@ -346,8 +346,8 @@ def m_step(
     Raises
     ------
     DegenerateError
-        If a component has lost its observations, or its covariance has collapsed: there the
-        likelihood is unbounded and has no maximum.
+        If a component has lost its observations, or its covariance has collapsed even with the
+        ridge (`CollapseError`): there the likelihood is unbounded and has no maximum.
     """
     D = statistics.first.shape[1]
     counts = for_mean = for_covariance = statistics.counts
@@ -360,27 +360,79 @@ def m_step(
     means = statistics.reference + shift  # (9.24)
     scatter = statistics.second - for_mean[:, None, None] * _squares(shift)
     scatter = (scatter + scatter.mT) / 2  # rounding must not break the symmetry
+    scatter = _resolved(scatter, statistics.second, reg_covar * for_covariance)
     covariances = _averaged(scatter, for_covariance, covariance_type)  # (9.25)
     covariances = covariances + reg_covar * np.eye(D)
     weights = counts / counts.sum()  # (9.26)
 
-    # Relative to the spread of all data, by its Cholesky factor, so that units do not matter.
-    centre = weights @ means
-    centred = means - centre
-    total = np.einsum("k,kde->de", weights, covariances + _squares(centred))
-    variances = np.diagonal(total)
-    for d in np.flatnonzero(~(variances > (records.RESOLUTION * centre) ** 2)):
-        raise DegenerateError(
-            f"all components collapsed in column {d}: it is constant at {means[0, d]:.6g}"
-        )
-    scale = np.sqrt(variances)
-    for k, covariance in enumerate(covariances / (scale[:, None] * scale)):
-        if not np.linalg.eigvalsh(covariance)[0] > records.COLLAPSE:
-            raise DegenerateError(
-                f"component {k} collapsed: the covariance about {np.round(means[k], 6).tolist()} "
-                "is singular"
+    parameters = Parameters(weights, means, covariances)
+    refuse_collapsed(parameters, reg_covar)
+    return parameters
+
+
+def refuse_collapsed(parameters: Parameters, reg_covar: float = 0.0) -> None:
+    """Raise CollapseError if double precision cannot hold a component: it is as good as flat.
+
+    However small a component is beside the others, it is sound as long as its standard deviations
+    are more than the rounding of numbers where it lies, and no direction of it is rounding.
+    """
+    means = parameters.means
+    variances = np.diagonal(parameters.covariances, axis1=-2, axis2=-1)  # (K, D)
+    rounding = (records.RESOLUTION * means) ** 2
+    flat = ~(variances > np.maximum(rounding, records.SMALLEST))
+    for d in np.flatnonzero(flat.all(axis=0)):
+        if np.ptp(means[:, d]) <= np.sqrt(rounding[:, d].max()):
+            raise CollapseError(
+                f"all components collapsed in column {d}: it is constant at {means[0, d]:.6g}"
+                + records.lost_ridge(reg_covar)
             )
-    return Parameters(weights, means, covariances)
+    for k in range(len(means)):
+        if not flat[k].any():
+            scale = np.sqrt(variances[k])
+            correlations = parameters.covariances[k] / scale[:, None] / scale
+            least = max(2 * records.RESOLUTION * len(scale), (rounding[k] / variances[k]).sum())
+            if np.linalg.eigvalsh(correlations)[0] > least:
+                continue
+        place = ", ".join(f"{mean:.6g}" for mean in means[k])
+        raise CollapseError(
+            f"component {k} collapsed: the covariance about [{place}] is singular"
+            + records.lost_ridge(reg_covar)
+        )
+
+
+def collapsed(parameters: Parameters, x: Floats) -> str | None:
+    """Return which component is at a singularity of the likelihood, and where; None if none is.
+
+    So is one that a ridge alone holds from it: a component on a point, a line or a plane, whose
+    covariance EM without the ridge makes singular.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Anybody's; without leading axes.
+    x : ndarray, shape (N, D)
+    """
+    return records.collapse_ahead(
+        parameters, refuse_collapsed, lambda p: m_step(e_step(p, x)[0]), _log_volumes
+    )
+
+
+def _log_volumes(parameters: Parameters) -> Floats:
+    return np.asarray(np.linalg.slogdet(parameters.covariances)[1])
+
+
+def _resolved(scatter: Floats, second: Floats, ridge: Floats) -> Floats:
+    """Return the scatter, diagonal wherever a mean has come from afar and left but rounding of it.
+
+    The next E-step, about the new mean, will see the scatter itself.
+    """
+    moments, squares = (np.diagonal(a, axis1=-2, axis2=-1) for a in (second, scatter))  # (K, D)
+    far = (np.sqrt(records.RESOLUTION) * moments > squares + ridge[:, None]).any(axis=1)
+    if far.any():
+        scatter = scatter.copy()
+        least = np.maximum(squares, records.RESOLUTION * moments)
+        scatter[far] = least[far][:, :, None] * np.eye(scatter.shape[1])
+    return scatter
 
 
 def _averaged(scatter: Floats, counts: Floats, covariance_type: CovarianceType) -> Floats:
@@ -583,7 +635,7 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     # Rows that lack coordinates may still determine what too few complete ones cannot.
     if x.shape[1] > 1 and (len(complete) == len(x) or len(complete) > x.shape[1]):
         smallest = np.linalg.eigvalsh(np.corrcoef(complete.T))[0]
-        if smallest <= records.COLLAPSE:
+        if smallest <= 2 * records.RESOLUTION * x.shape[1]:
             raise ValueError(
                 "the columns determine one another (their correlation matrix is singular): "
                 "leave one out"
@@ -625,22 +677,33 @@ def n_free(parameters: Parameters, covariance_type: CovarianceType = "full") -> 
     return int((K - 1) + K * D + of_covariances[covariance_type])
 
 
+def rounding(parameters: Parameters) -> float:
+    """Return how far rounding may move a parameter in one iteration, as `change` counts it.
+
+    Means are rounded to a few units in the last place; and the nearer to singular a covariance
+    is, the more it magnifies that, and the rounding of its Cholesky factor.
+    """
+    L = np.diagonal(cholesky(parameters.covariances), axis1=-2, axis2=-1)  # (K, D)
+    variances = np.diagonal(parameters.covariances, axis1=-2, axis2=-1)
+    pivots = (L**2 / variances).min(axis=-1)  # (K,)
+    offsets = (np.abs(parameters.means) / np.sqrt(variances)).max(axis=-1)
+    return records.RESOLUTION * float((1 / pivots + offsets / np.sqrt(pivots)).max())
+
+
 def change(old: Parameters, new: Parameters) -> float:
     """Return the largest change of a parameter, in units that the data's scale does not enter.
 
-    Means are counted in standard deviations, covariances in products of two of them.
+    Means are counted in standard deviations, covariances in products of two of them. What is not
+    more than rounding is no change.
     """
     scale = np.sqrt(np.diagonal(old.covariances, axis1=-2, axis2=-1))  # (K, D)
-    return float(
-        max(
-            np.abs(new.weights - old.weights).max(),
-            (np.abs(new.means - old.means) / scale).max(),
-            (
-                np.abs(new.covariances - old.covariances)
-                / (scale[..., :, None] * scale[..., None, :])
-            ).max(),
-        )
+    moved = np.abs(new.covariances - old.covariances) / scale[..., :, None] / scale[..., None, :]
+    largest = max(
+        np.abs(new.weights - old.weights).max(),
+        (np.abs(new.means - old.means) / scale).max(),
+        moved.max(),
     )
+    return float(largest) if largest > rounding(old) else 0.0
 
 
 def features(parameters: Parameters, reference: Parameters) -> Floats:

@@ -25,7 +25,7 @@ import numba
 import numpy as np
 from numba import types
 
-from lockstep.models.records import COLLAPSE, RESOLUTION, Floats
+from lockstep.models.records import RESOLUTION, SMALLEST, Floats
 
 ROWS = 512
 """Rows of a block: with K = 8, a log joint of 32 KiB."""
@@ -33,6 +33,9 @@ ROWS = 512
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 """The logarithm of 2 in two parts; the first has so many zeros at its end that ``k LN2_HIGH`` is
 exact."""
+
+NEAR = math.sqrt(RESOLUTION)
+"""A scatter of less than this share of the moment it is taken from has lost half its digits."""
 
 LOWEST_EXPONENT = -708.0
 """Below this the exponential is taken for zero: it is less than 4e-308."""
@@ -365,27 +368,24 @@ def climb_1d(
         counts, first, second, trace[done] = moments_1d(x, w, old_weights, old_means, old_variances)
         if done == iterations or (done > 0 and changes[done - 1] <= tol):
             break
-        total = counts.sum()
-        centre = change = spread = 0.0
+        total, sound = counts.sum(), np.isfinite(trace[done])
+        change = rounding = 0.0
         for k in range(K):
-            shift = first[k] / counts[k]
+            shift, moment = first[k] / counts[k], second[k] / counts[k]
             path[0, done + 1, k] = counts[k] / total
-            path[1, done + 1, k] = old_means[k] + shift
-            variance = second[k] / counts[k] - shift * shift + reg_covar
-            path[2, done + 1, k] = variance
-            centre += path[0, done + 1, k] * path[1, done + 1, k]
+            mean = path[1, done + 1, k] = old_means[k] + shift
+            variance = path[2, done + 1, k] = moment - shift * shift + reg_covar
+            least = max(RESOLUTION * moment, (RESOLUTION * mean) ** 2, SMALLEST)
+            sound = sound and counts[k] > 0 and variance > least
+            sd = np.sqrt(old_variances[k])
+            rounding = max(rounding, RESOLUTION * abs(old_means[k]) / sd)
             change = max(change, abs(path[0, done + 1, k] - old_weights[k]))
-            change = max(change, abs(shift) / np.sqrt(old_variances[k]))
+            change = max(change, abs(shift) / sd)
             change = max(change, abs(variance - old_variances[k]) / old_variances[k])
-        lowest, fewest = np.inf, np.inf
-        for k in range(K):
-            deviation = path[1, done + 1, k] - centre
-            spread += path[0, done + 1, k] * (path[2, done + 1, k] + deviation * deviation)
-            rounding = (RESOLUTION * path[1, done + 1, k]) ** 2
-            lowest = min(lowest, path[2, done + 1, k] - rounding)
-            fewest = min(fewest, counts[k])
-        if not (np.isfinite(trace[done]) and fewest > 0 and lowest > COLLAPSE * spread):
+        if not sound:
             break
+        if change <= rounding:
+            change = 0.0
         changes[done] = change
         done += 1
     n = done + 1
@@ -414,31 +414,39 @@ def _cholesky(matrix: Floats, out: Floats, k: int) -> bool:
 def _sound(covariances: Floats, weights: Floats, means: Floats, factors: Floats) -> bool:
     """Return whether no covariance can have collapsed, and set their Cholesky factors.
 
-    Of a matrix with determinant d and trace t the smallest eigenvalue is at least
-    ``d ((D - 1) / t)^(D - 1)``, since the others' product is at most their mean's power.
+    Of a correlation matrix with determinant d the smallest eigenvalue is at least
+    ``d ((D - 1) / D)^(D - 1)``, since the others' product is at most their mean's power.
     """
     K, D = means.shape
-    spread = np.zeros(D)
-    for d in range(D):
-        centre = 0.0
-        for k in range(K):
-            centre += weights[k] * means[k, d]
-        for k in range(K):
-            spread[d] += weights[k] * (covariances[k, d, d] + (means[k, d] - centre) ** 2)
-        if not spread[d] > (RESOLUTION * centre) ** 2:
-            return False
     for k in range(K):
+        least = 2 * RESOLUTION * D
+        for d in range(D):
+            rounding = (RESOLUTION * means[k, d]) ** 2
+            if not covariances[k, d, d] > max(rounding, SMALLEST):
+                return False
+            least += rounding / covariances[k, d, d]
         if not (weights[k] > 0 and _cholesky(covariances[k], factors, k)):
             return False
-        bound, trace = 1.0, 0.0
+        bound = ((D - 1) / D) ** (D - 1)
         for d in range(D):
-            bound *= factors[k, d, d] ** 2 / spread[d]
-            trace += covariances[k, d, d] / spread[d]
-        for _ in range(1, D):
-            bound *= (D - 1) / trace
-        if not bound > COLLAPSE:
+            bound *= factors[k, d, d] ** 2 / covariances[k, d, d]
+        if not bound > least:
             return False
     return True
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _rounding(means: Floats, covariances: Floats, factors: Floats) -> float:
+    """Return `gaussian_mixture_2d.rounding`."""
+    K, D = means.shape
+    largest = 0.0
+    for k in range(K):
+        pivot, offset = 1.0, 0.0
+        for d in range(D):
+            pivot = min(pivot, factors[k, d, d] ** 2 / covariances[k, d, d])
+            offset = max(offset, abs(means[k, d]) / np.sqrt(covariances[k, d, d]))
+        largest = max(largest, RESOLUTION * (1 / pivot + offset / np.sqrt(pivot)))
+    return largest
 
 
 @_entry(_IN + _ITERATE)  # type: ignore[untyped-decorator]
@@ -475,7 +483,7 @@ def climb(
         counts, first, second, trace[done] = moments(x, w, old, m, factors)
         if done == iterations or (done > 0 and changes[done - 1] <= tol):
             break
-        total, change = counts.sum(), 0.0
+        total, change, near = counts.sum(), 0.0, np.isfinite(trace[done])
         for k in range(K):
             path_weights[done + 1, k] = counts[k] / total
             change = max(change, abs(path_weights[done + 1, k] - old[k]))
@@ -489,7 +497,11 @@ def climb(
                     path_covariances[done + 1, k, d, e] = value
                     units = np.sqrt(S[k, d, d] * S[k, e, e])
                     change = max(change, abs(value - S[k, d, e]) / units)
-        sound = np.isfinite(trace[done]) and _sound(
+                moment = second[k, d, d] / counts[k]
+                near = near and path_covariances[done + 1, k, d, d] > NEAR * moment
+        if change <= _rounding(m, S, factors):
+            change = 0.0
+        sound = near and _sound(
             path_covariances[done + 1], path_weights[done + 1], path_means[done + 1], factors
         )
         if sound:

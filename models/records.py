@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -15,6 +15,10 @@ type Integers = NDArray[np.int64]
 
 class DegenerateError(ArithmeticError):
     """An M-step has no finite optimum: the message names the component and the cause."""
+
+
+class CollapseError(DegenerateError):
+    """A component is at a singularity of the likelihood, as near as double precision goes."""
 
 
 @dataclass(frozen=True)
@@ -134,13 +138,16 @@ def entries(parameters: Parameters) -> Iterator[tuple[str, str, tuple[int, ...]]
             yield f"{field}[{','.join(map(str, index))}]", field, index
 
 
-COLLAPSE = 1e-12
-"""A variance below this share of the data's own (a millionth in standard deviations) counts as
-collapsed: EM on its way into a singularity passes any bound within a few iterations, and no
-mixture that double precision can resolve about a common origin is so narrow."""
-
 RESOLUTION = 4 * 2.0**-52
-"""A standard deviation below this share of the mean is nothing but the rounding of the data."""
+"""Four units in the last place: what is smaller than this share of a number is its rounding. A
+standard deviation below this share of the mean is one that doubles there cannot hold."""
+
+SMALLEST = 2.0**-970
+"""Variances below this (1e-292) lose digits, for the squares that they are made of do."""
+
+SHRINKING, AHEAD = 0.01, 100
+"""A component on its way into a singularity shrinks in every EM iteration by at least this share
+of its volume, and ever faster: it gets there within so many iterations."""
 
 
 SUM = 1e-9
@@ -200,6 +207,49 @@ def refuse_empty(counts: Floats) -> None:
     """Raise DegenerateError if a component has no observations left."""
     for k in np.flatnonzero(~(counts > 0)):
         raise DegenerateError(f"component {k} has no observations left: its weight fell to zero")
+
+
+def lost_ridge(reg_covar: float) -> str:
+    """Return what to say of a ridge that did not keep a component from collapsing."""
+    if not reg_covar:
+        return ""
+    return (
+        f" (reg_covar={reg_covar:g} is lost in the rounding of numbers there: raise it, or shift "
+        "or scale the data)"
+    )
+
+
+def collapse_ahead[P: Parameters](
+    parameters: P,
+    refuse_collapsed: Callable[[P], None],
+    iterate: Callable[[P], P],
+    log_volumes: Callable[[P], Floats],
+) -> str | None:
+    """Return which component is at a singularity of the likelihood, or held from it by a ridge.
+
+    Left to themselves (`iterate` is EM without a ridge or prior), such parameters collapse.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    refuse_collapsed : callable
+        Raises CollapseError if double precision cannot hold a component.
+    iterate : callable
+        One EM iteration.
+    log_volumes : callable
+        Returns the logarithm of each component's volume.
+    """
+    try:
+        refuse_collapsed(parameters)
+        for _ in range(AHEAD):
+            old, parameters = parameters, iterate(parameters)
+            if not (log_volumes(parameters) < log_volumes(old) - SHRINKING).any():
+                return None
+    except CollapseError as error:
+        return str(error)
+    except DegenerateError:  # a component without observations has no singularity
+        return None
+    return None
 
 
 def finite_floats(data: Any, name: str, *, missing: bool = False) -> Floats:
