@@ -473,15 +473,15 @@ def rounding(parameters: Parameters) -> float:
 def change(old: Parameters, new: Parameters) -> float:
     """Return the largest change of a parameter, in units that the data's scale does not enter.
 
-    Means are counted in standard deviations, variances relative to themselves. What is not more
-    than rounding is no change.
+    Means are counted in standard deviations, variances relative to themselves.
     """
-    largest = max(
-        np.abs(new.weights - old.weights).max(),
-        (np.abs(new.means - old.means) / np.sqrt(old.variances)).max(),
-        (np.abs(new.variances - old.variances) / old.variances).max(),
+    return float(
+        max(
+            np.abs(new.weights - old.weights).max(),
+            (np.abs(new.means - old.means) / np.sqrt(old.variances)).max(),
+            (np.abs(new.variances - old.variances) / old.variances).max(),
+        )
     )
-    return float(largest) if largest > rounding(old) else 0.0
 
 
 def features(parameters: Parameters, reference: Parameters) -> Floats:

@@ -693,17 +693,19 @@ def rounding(parameters: Parameters) -> float:
 def change(old: Parameters, new: Parameters) -> float:
     """Return the largest change of a parameter, in units that the data's scale does not enter.
 
-    Means are counted in standard deviations, covariances in products of two of them. What is not
-    more than rounding is no change.
+    Means are counted in standard deviations, covariances in products of two of them.
     """
     scale = np.sqrt(np.diagonal(old.covariances, axis1=-2, axis2=-1))  # (K, D)
-    moved = np.abs(new.covariances - old.covariances) / scale[..., :, None] / scale[..., None, :]
-    largest = max(
-        np.abs(new.weights - old.weights).max(),
-        (np.abs(new.means - old.means) / scale).max(),
-        moved.max(),
+    return float(
+        max(
+            np.abs(new.weights - old.weights).max(),
+            (np.abs(new.means - old.means) / scale).max(),
+            (
+                np.abs(new.covariances - old.covariances)
+                / (scale[..., :, None] * scale[..., None, :])
+            ).max(),
+        )
     )
-    return float(largest) if largest > rounding(old) else 0.0
 
 
 def features(parameters: Parameters, reference: Parameters) -> Floats:
