@@ -477,6 +477,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 ensure_min_samples=at_least,
             )
         x = records.finite_floats(x, "X", missing=self.missing)
+        records.refuse_large(x, "X")
         weights = _weights(sample_weight, len(x), "rows")
         if weights is not None and not weights.all():
             x, weights = x[weights > 0], weights[weights > 0]
@@ -687,9 +688,11 @@ def _of_model(covariances: ArrayLike, kind: str, shape: tuple[int, ...]) -> Floa
     if kind == "full":
         return array
     if kind == "tied":
-        return np.broadcast_to(array, (*shape, shape[1]))
-    variances: Floats = np.broadcast_to(array if kind == "diag" else array[:, None], shape)
-    return variances
+        shape = (*shape, shape[1])
+    elif kind == "spherical":
+        array = array[:, None]
+    repeated: Floats = np.broadcast_to(array, shape)
+    return repeated
 
 
 def _of_type(covariances: Floats, kind: str) -> Floats:

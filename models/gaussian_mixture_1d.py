@@ -422,14 +422,15 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     Raises
     ------
     ValueError
-        If they are not one-dimensional and finite, or have fewer distinct values than there are
-        components.
+        If they are not one-dimensional and finite, have fewer distinct values than there are
+        components, or are so large or small that their squares are no doubles.
     """
     x = check_chunk(data, dims, missing=missing)
     seen = x[~np.isnan(x)]
     records.refuse_too_few(len(seen), dims["n_components"])
     if seen.min() == seen.max():
         raise ValueError(f"every value is {seen[0]:g}: a constant has no mixture to find")
+    records.refuse_unit(x, "x")
     records.refuse_too_few(len(np.unique(seen)), dims["n_components"], "distinct values")
     return x
 

@@ -619,7 +619,8 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     ------
     ValueError
         If they are not two-dimensional and finite, have fewer distinct rows than there are
-        components, or have a column that is constant or that the others determine.
+        components, or have a column that is constant, that the others determine, or whose squares
+        are no doubles.
     """
     x = check_chunk(data, dims, missing=missing)
     records.refuse_too_few(len(x), dims["n_components"])
@@ -631,6 +632,7 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
             raise ValueError(
                 f"column {d} is constant at {seen[0]:g}: its covariance is singular; leave it out"
             )
+        records.refuse_unit(column, f"column {d}")
     complete = x[~np.isnan(x).any(axis=1)]
     # Rows that lack coordinates may still determine what too few complete ones cannot.
     if x.shape[1] > 1 and (len(complete) == len(x) or len(complete) > x.shape[1]):
