@@ -142,6 +142,7 @@ SHARED = (
     "hmm_kernels",
     "kernels",
     "labels",
+    "mixture_diagonal",
     "mixture_kernels",
     "records",
     "simplex",

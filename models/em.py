@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, TypedDict, Unpack
 
@@ -35,6 +35,10 @@ that moves a parameter by 1e-7 of its standard error changes it by 1e-14."""
 ROUNDING = 1e-10
 """A fall of the log-likelihood by more than this share of its size, or of a nat, is not
 rounding."""
+
+STILL = 1e-14
+"""A gain of no more than this share of the log-likelihood, or of a nat, is none: a fit that gains
+nothing and moves by no more than rounding moves it has come as near as the data can say."""
 
 MAX_ITER = 10_000
 """Iterations at the most, unless a caller says otherwise."""
@@ -59,8 +63,8 @@ class Settings(TypedDict, total=False):
     max_iter : int
         Iterations at the most.
     tol : float
-        Converged when the model's `change` over an iteration is at most this; a negative
-        tolerance never stops.
+        Converged when the model's `change` over an iteration is at most this, or is rounding
+        and raised nothing; a negative tolerance never stops.
     prior : the model's Prior, or None
         Then its log-density is climbed as well.
     accelerate : bool
@@ -182,7 +186,7 @@ class _Point:
 
 type Visit = Callable[[Parameters], _Point]
 type Ending = tuple[Status, str] | None
-type Judge = Callable[[int, float, float, float], Ending]
+type Judge = Callable[[int, float, float, float, Callable[[], float]], Ending]
 
 
 class _Trail:
@@ -190,11 +194,12 @@ class _Trail:
 
     Parameters
     ----------
+    model : Model
     start : Parameters
     keep_path : bool
         Whether to keep all parameters, or only the last.
     judge : callable
-        ``(iteration, objective, gain, change) -> Ending``.
+        ``(iteration, objective, gain, change, rounding) -> Ending``; the last is a function.
 
     Attributes
     ----------
@@ -202,13 +207,13 @@ class _Trail:
         The last; and, after `add`, those before.
     """
 
-    def __init__(self, start: Parameters, keep_path: bool, judge: Judge) -> None:
+    def __init__(self, model: Model, start: Parameters, keep_path: bool, judge: Judge) -> None:
         self.before, self.last = start, start
         self.iterations = 0
         self.trace: list[float] = []
         self.objective: list[float] = []
         self.ended: Ending = None
-        self._keep_path, self._judge = keep_path, judge
+        self._rounding, self._keep_path, self._judge = model.rounding, keep_path, judge
         self._pieces = [tuple(array[None] for array in start.arrays().values())]
 
     def begin(self, log_likelihood: float, objective: float) -> None:
@@ -226,16 +231,18 @@ class _Trail:
         if self._keep_path:
             self._pieces.append(tuple(array[None] for array in self.last.arrays().values()))
         gain = self.objective[-1] - self.objective[-2]
-        self.ended = self._judge(self.iterations, point.objective, gain, change)
+        rounding = partial(self._rounding, self.before)
+        self.ended = self._judge(self.iterations, point.objective, gain, change, rounding)
 
     def follow(self, stretch: kernels.Stretch) -> None:
         """Go through iterations in a row, up to one that ends the fit."""
         values, n = stretch.trace.tolist(), 0
         self.begin(values[0], values[0])
+        rounding = cache(lambda: self._rounding(type(self.last)(*(a[-2] for a in stretch.path))))
         for change in stretch.changes.tolist():
             n += 1
             gain = values[n] - values[n - 1]
-            self.ended = self._judge(self.iterations + n, values[n], gain, change)
+            self.ended = self._judge(self.iterations + n, values[n], gain, change, rounding)
             if self.ended is not None:
                 break
         self.iterations += n
@@ -274,18 +281,25 @@ def _climb(
         density = 0.0 if prior is None else prior.log_density(parameters)
         return _Point(parameters, statistics, log_likelihood, log_likelihood + density)
 
-    def judge(iteration: int, objective: float, gain: float, change: float) -> Ending:
-        ended = watch(iteration, objective, gain)
-        if monotone and gain < -ROUNDING * max(1.0, abs(objective)):
+    def judge(
+        iteration: int, objective: float, gain: float, change: float, rounding: Callable[[], float]
+    ) -> Ending:
+        size = max(1.0, abs(objective))
+        still = change > tol and gain <= STILL * size and change <= rounding()
+        ended = watch(iteration, objective, max(gain, 0.0) if still else gain)
+        if monotone and gain < -ROUNDING * size and not still:
             what = "log-likelihood" if prior is None else "penalised log-likelihood"
             message = f"the {what} fell by {-gain:.3g} at iteration {iteration}"
             return Status.LOG_LIKELIHOOD_FELL, message
         if ended is None and change <= tol:
             message = f"no parameter moved by more than {tol:g} at iteration {iteration}"
             return Status.CONVERGED, message
+        if ended is None and still and tol >= 0:
+            message = f"no parameter moved by more than rounding at iteration {iteration}"
+            return Status.CONVERGED, message
         return ended
 
-    trail = _Trail(start, keep_path, judge)
+    trail = _Trail(model, start, keep_path, judge)
     leaper = _Leaper(model, start, update)
     # Plain EM goes in stretches, as far as the kernels take it; else an iteration at a time.
     climb = getattr(expect, "climb", None)

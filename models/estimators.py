@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,7 +38,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lockstep.models import categorical_hmm, chunks, em, kernels, load, records
+from lockstep.models import (
+    Model,
+    categorical_hmm,
+    chunks,
+    em,
+    kernels,
+    load,
+    mixture_diagonal,
+    records,
+)
 from lockstep.models import gaussian_mixture_2d as gaussian_mixture
 from lockstep.models.categorical_hmm import Sequences
 from lockstep.models.fits import PointFit, Status
@@ -60,6 +69,9 @@ NOT_CONVERGED = (
 """scikit-learn's words, which users and their tests may look for; ours follow them."""
 
 MIXTURE, HMM = load(gaussian_mixture.NAME), load(categorical_hmm.NAME)
+DIAGONAL = cast("Model", mixture_diagonal)
+
+type Mixture = gaussian_mixture.Parameters | mixture_diagonal.Parameters
 
 
 @dataclass
@@ -338,7 +350,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self.__dict__.pop("lower_bound_", None)
             self.lower_bounds_, self.n_iter_ = [], 0
         given = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        e_step = kernels.e_step(MIXTURE)
+        e_step, prior = kernels.e_step(self._model()), self._prior()
         statistics: Any = None
         objective, mass, rows = 0.0, 0.0, 0
         for chunk in _chunks(X):
@@ -364,8 +376,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self._keep(self._m_step(statistics))
         except DegenerateError as error:
             raise ValueError(f"{COLLAPSED} Here {error}.") from error
-        if self.prior is not None:
-            objective += self.prior.log_density(parameters)
+        if prior is not None:
+            objective += prior.log_density(parameters)
         self.lower_bounds_.append(objective / mass)
         self.n_iter_ += 1
         gain = np.inf if self.n_iter_ == 1 else self.lower_bounds_[-1] - self.lower_bounds_[-2]
@@ -407,16 +419,14 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             )
         rng = check_random_state(self.random_state)
         numbers = rng.multinomial(n_samples, self.weights_)
-        D = self.means_.shape[1]
         drawn = []
-        for mean, covariance, number in zip(
-            self.means_, self._parameters().covariances, numbers, strict=True
-        ):
-            if self.covariance_type in ("full", "tied"):
-                drawn.append(rng.multivariate_normal(mean, covariance, number))
+        *_, spreads = self._parameters().arrays().values()
+        for mean, spread, number in zip(self.means_, spreads, numbers, strict=True):
+            if self._diagonal():
+                standard = rng.standard_normal(size=(number, len(mean)))
+                drawn.append(mean + standard * np.sqrt(spread))
             else:
-                standard = rng.standard_normal(size=(number, D))
-                drawn.append(mean + standard * np.sqrt(np.diagonal(covariance)))
+                drawn.append(rng.multivariate_normal(mean, spread, number))
         return np.vstack(drawn), np.repeat(np.arange(len(numbers)), numbers)
 
     def aic(self, X: Any) -> float:
@@ -434,7 +444,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _n_parameters(self) -> int:
-        return gaussian_mixture.n_free(self._parameters(), self.covariance_type)
+        parameters: Any = self._parameters()
+        return gaussian_mixture.n_free(parameters, self.covariance_type)
 
     def _check_settings(self) -> None:
         for name, least in (("n_components", 1), ("max_iter", 0), ("n_init", 1)):
@@ -466,6 +477,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 ensure_min_samples=at_least,
             )
         x = records.finite_floats(x, "X", missing=self.missing)
+        records.refuse_large(x, "X")
         weights = _weights(sample_weight, len(x), "rows")
         if weights is not None and not weights.all():
             x, weights = x[weights > 0], weights[weights > 0]
@@ -473,10 +485,24 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _log_joint(self, X: Any) -> Floats:
         check_is_fitted(self)
-        return gaussian_mixture.log_joint(self._parameters(), self._check_data(X)[0])
+        parameters: Any = self._parameters()
+        model = mixture_diagonal if self._diagonal() else gaussian_mixture
+        joint: Floats = model.log_joint(parameters, self._check_data(X)[0])
+        return joint
 
-    def _m_step(self, statistics: Any) -> gaussian_mixture.Parameters:
-        return gaussian_mixture.m_step(statistics, prior=self.prior, **self._options())
+    def _diagonal(self) -> bool:
+        return self.covariance_type in ("diag", "spherical")
+
+    def _model(self) -> Model:
+        return DIAGONAL if self._diagonal() else MIXTURE
+
+    def _prior(self) -> Any:
+        if self.prior is None or not self._diagonal():
+            return self.prior
+        return mixture_diagonal.Prior(self.prior)
+
+    def _m_step(self, statistics: Any) -> Any:
+        return self._model().m_step(statistics, prior=self._prior(), **self._options())
 
     def _options(self) -> dict[str, Any]:
         return {"covariance_type": self.covariance_type, "reg_covar": self.reg_covar}
@@ -486,13 +512,13 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     ) -> PointFit:
         report = self._report if self.verbose else None
         fit = em.fit(
-            MIXTURE,
+            self._model(),
             start,
             x,
             weights=weights,
             max_iter=self.max_iter,
             tol=-1,
-            prior=self.prior,
+            prior=self._prior(),
             accelerate=self.accelerate,
             options=self._options(),
             watch=_Watch(self.tol, self.max_iter, report, mass, small=warm),
@@ -506,18 +532,23 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if iteration % self.verbose_interval == 0:
             print(f"  Iteration {iteration}: {value:.8f} ({gain:+.3g})")
 
-    def _parameters(self) -> gaussian_mixture.Parameters:
+    def _parameters(self) -> Mixture:
         """Return the fitted parameters as the model's record."""
-        K, D = np.shape(self.means_)
-        covariances = _full(np.asarray(self.covariances_), self.covariance_type, K, D)
-        return gaussian_mixture.Parameters(self.weights_, self.means_, covariances)
+        covariances = _of_model(self.covariances_, self.covariance_type, np.shape(self.means_))
+        return self._record(self.weights_, self.means_, covariances)
+
+    def _record(self, weights: Floats, means: Floats, covariances: Floats) -> Mixture:
+        if self._diagonal():
+            return mixture_diagonal.Parameters(weights, means, covariances)
+        return gaussian_mixture.Parameters(weights, means, covariances)
 
     def _keep(self, parameters: Any) -> None:
         """Set the attributes that hold parameters."""
-        kind, full = self.covariance_type, parameters.covariances
-        self.weights_ = parameters.weights.copy()
-        self.means_ = parameters.means.copy()
-        self.covariances_ = _of_type(full, kind)
+        kind = self.covariance_type
+        weights, means, covariances = parameters.arrays().values()
+        self.weights_ = weights.copy()
+        self.means_ = means.copy()
+        self.covariances_ = _of_type(covariances, kind)
         if kind in ("full", "tied"):
             L = np.linalg.cholesky(self.covariances_)
             self.precisions_cholesky_ = np.linalg.inv(L).mT.copy()
@@ -526,9 +557,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self.precisions_cholesky_ = 1 / np.sqrt(self.covariances_)
             self.precisions_ = self.precisions_cholesky_**2
 
-    def _start(
-        self, x: Floats, weights: Floats | None, rng: np.random.RandomState
-    ) -> gaussian_mixture.Parameters:
+    def _start(self, x: Floats, weights: Floats | None, rng: np.random.RandomState) -> Mixture:
         """Return the parameters to start from; scikit-learn's from the same random state."""
         K, D = self.n_components, x.shape[1]
         if len(x) < K:
@@ -538,7 +567,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             )
         given = self._given(D)
         if len(given) == 3:
-            return gaussian_mixture.Parameters(**given)
+            return self._record(**given)
 
         filled = x
         if np.isnan(x).any():
@@ -551,20 +580,29 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         counts = r.sum(axis=0)
         first = {"weights": counts / counts.sum(), "means": r.T @ filled / counts[:, None]}
         if "covariances" not in given:
-            # One E-step per component, with its responsibilities as weights.
-            variances = filled.var(axis=0)
-            around = np.diag(np.where(variances > 0, variances, 1))
-            parts = [
-                gaussian_mixture.e_step(
-                    gaussian_mixture.Parameters(np.ones(1), mean[None], around[None]), x, r[:, k]
-                )[0].arrays()
-                for k, mean in enumerate(first["means"])
-            ]
-            statistics = gaussian_mixture.Statistics(
-                **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            )
-            first["covariances"] = self._m_step(statistics).covariances
-        return gaussian_mixture.Parameters(**(first | given))
+            *_, first["covariances"] = self._spread(x, filled, r, first["means"]).arrays().values()
+        return self._record(**(first | given))
+
+    def _spread(self, x: Floats, filled: Floats, r: Floats, means: Floats) -> Any:
+        """Return the parameters of an M-step about these means, with these responsibilities."""
+        variances = filled.var(axis=0)
+        variances = np.where(variances > 0, variances, 1)
+        if self._diagonal():
+            around = np.broadcast_to(variances, means.shape)
+            return self._m_step(mixture_diagonal.moments(r, x, means, around))
+        # One E-step per component, with its responsibilities as weights.
+        parts = [
+            gaussian_mixture.e_step(
+                gaussian_mixture.Parameters(np.ones(1), mean[None], np.diag(variances)[None]),
+                x,
+                r[:, k],
+            )[0].arrays()
+            for k, mean in enumerate(means)
+        ]
+        statistics = gaussian_mixture.Statistics(
+            **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        )
+        return self._m_step(statistics)
 
     def _given(self, D: int) -> dict[str, Floats]:
         """Return what the user gave to start from, checked."""
@@ -608,7 +646,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                     )
                 covariances = np.linalg.inv(precisions)
                 covariances = (covariances + covariances.mT) / 2
-            given["covariances"] = _full(covariances, kind, K, D)
+            given["covariances"] = _of_model(covariances, kind, (K, D))
         return given
 
     def _responsibilities(
@@ -644,26 +682,24 @@ def _shaped(name: str, given: Any, shape: tuple[int, ...]) -> Floats:
     return array
 
 
-def _full(covariances: Floats, kind: str, K: int, D: int) -> Floats:
-    """Return covariances (or any of their kind) of shape (K, D, D)."""
+def _of_model(covariances: ArrayLike, kind: str, shape: tuple[int, ...]) -> Floats:
+    """Return covariances of a type as its model has them, for means of shape (K, D)."""
+    array = np.asarray(covariances, dtype=np.float64)
+    if kind == "full":
+        return array
     if kind == "tied":
-        covariances = np.broadcast_to(covariances, (K, D, D))
-    elif kind != "full":
-        diagonals = np.broadcast_to(covariances.reshape(K, -1), (K, D))
-        covariances = diagonals[:, :, None] * np.eye(D)
-    return covariances
+        shape = (*shape, shape[1])
+    elif kind == "spherical":
+        array = array[:, None]
+    repeated: Floats = np.broadcast_to(array, shape)
+    return repeated
 
 
-def _of_type(full: Floats, kind: str) -> Floats:
-    """Return covariances of shape (K, D, D) in the shape of their type."""
-    diagonals = np.diagonal(full, axis1=1, axis2=2)
-    shaped: dict[str, Floats] = {
-        "full": full,
-        "tied": full[0],
-        "diag": diagonals,
-        "spherical": diagonals[:, 0],
-    }
-    return shaped[kind].copy()
+def _of_type(covariances: Floats, kind: str) -> Floats:
+    """Return covariances as a model has them in the shape of their type."""
+    if kind == "tied":
+        return covariances[0].copy()
+    return (covariances[:, 0] if kind == "spherical" else covariances).copy()
 
 
 def _chunks(source: Any) -> Iterator[Any]:

@@ -422,14 +422,15 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     Raises
     ------
     ValueError
-        If they are not one-dimensional and finite, or have fewer distinct values than there are
-        components.
+        If they are not one-dimensional and finite, have fewer distinct values than there are
+        components, or are so large or small that their squares are no doubles.
     """
     x = check_chunk(data, dims, missing=missing)
     seen = x[~np.isnan(x)]
     records.refuse_too_few(len(seen), dims["n_components"])
     if seen.min() == seen.max():
         raise ValueError(f"every value is {seen[0]:g}: a constant has no mixture to find")
+    records.refuse_unit(x, "x")
     records.refuse_too_few(len(np.unique(seen)), dims["n_components"], "distinct values")
     return x
 
@@ -473,15 +474,15 @@ def rounding(parameters: Parameters) -> float:
 def change(old: Parameters, new: Parameters) -> float:
     """Return the largest change of a parameter, in units that the data's scale does not enter.
 
-    Means are counted in standard deviations, variances relative to themselves. What is not more
-    than rounding is no change.
+    Means are counted in standard deviations, variances relative to themselves.
     """
-    largest = max(
-        np.abs(new.weights - old.weights).max(),
-        (np.abs(new.means - old.means) / np.sqrt(old.variances)).max(),
-        (np.abs(new.variances - old.variances) / old.variances).max(),
+    return float(
+        max(
+            np.abs(new.weights - old.weights).max(),
+            (np.abs(new.means - old.means) / np.sqrt(old.variances)).max(),
+            (np.abs(new.variances - old.variances) / old.variances).max(),
+        )
     )
-    return float(largest) if largest > rounding(old) else 0.0
 
 
 def features(parameters: Parameters, reference: Parameters) -> Floats:

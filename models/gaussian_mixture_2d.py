@@ -619,7 +619,8 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     ------
     ValueError
         If they are not two-dimensional and finite, have fewer distinct rows than there are
-        components, or have a column that is constant or that the others determine.
+        components, or have a column that is constant, that the others determine, or whose squares
+        are no doubles.
     """
     x = check_chunk(data, dims, missing=missing)
     records.refuse_too_few(len(x), dims["n_components"])
@@ -631,6 +632,7 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
             raise ValueError(
                 f"column {d} is constant at {seen[0]:g}: its covariance is singular; leave it out"
             )
+        records.refuse_unit(column, f"column {d}")
     complete = x[~np.isnan(x).any(axis=1)]
     # Rows that lack coordinates may still determine what too few complete ones cannot.
     if x.shape[1] > 1 and (len(complete) == len(x) or len(complete) > x.shape[1]):
@@ -693,17 +695,19 @@ def rounding(parameters: Parameters) -> float:
 def change(old: Parameters, new: Parameters) -> float:
     """Return the largest change of a parameter, in units that the data's scale does not enter.
 
-    Means are counted in standard deviations, covariances in products of two of them. What is not
-    more than rounding is no change.
+    Means are counted in standard deviations, covariances in products of two of them.
     """
     scale = np.sqrt(np.diagonal(old.covariances, axis1=-2, axis2=-1))  # (K, D)
-    moved = np.abs(new.covariances - old.covariances) / scale[..., :, None] / scale[..., None, :]
-    largest = max(
-        np.abs(new.weights - old.weights).max(),
-        (np.abs(new.means - old.means) / scale).max(),
-        moved.max(),
+    return float(
+        max(
+            np.abs(new.weights - old.weights).max(),
+            (np.abs(new.means - old.means) / scale).max(),
+            (
+                np.abs(new.covariances - old.covariances)
+                / (scale[..., :, None] * scale[..., None, :])
+            ).max(),
+        )
     )
-    return float(largest) if largest > rounding(old) else 0.0
 
 
 def features(parameters: Parameters, reference: Parameters) -> Floats:

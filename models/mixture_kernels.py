@@ -369,7 +369,7 @@ def climb_1d(
         if done == iterations or (done > 0 and changes[done - 1] <= tol):
             break
         total, sound = counts.sum(), np.isfinite(trace[done])
-        change = rounding = 0.0
+        change = 0.0
         for k in range(K):
             shift, moment = first[k] / counts[k], second[k] / counts[k]
             path[0, done + 1, k] = counts[k] / total
@@ -378,14 +378,11 @@ def climb_1d(
             least = max(RESOLUTION * moment, (RESOLUTION * mean) ** 2, SMALLEST)
             sound = sound and counts[k] > 0 and variance > least
             sd = np.sqrt(old_variances[k])
-            rounding = max(rounding, RESOLUTION * abs(old_means[k]) / sd)
             change = max(change, abs(path[0, done + 1, k] - old_weights[k]))
             change = max(change, abs(shift) / sd)
             change = max(change, abs(variance - old_variances[k]) / old_variances[k])
         if not sound:
             break
-        if change <= rounding:
-            change = 0.0
         changes[done] = change
         done += 1
     n = done + 1
@@ -433,20 +430,6 @@ def _sound(covariances: Floats, weights: Floats, means: Floats, factors: Floats)
         if not bound > least:
             return False
     return True
-
-
-@_exact  # type: ignore[untyped-decorator]
-def _rounding(means: Floats, covariances: Floats, factors: Floats) -> float:
-    """Return `gaussian_mixture_2d.rounding`."""
-    K, D = means.shape
-    largest = 0.0
-    for k in range(K):
-        pivot, offset = 1.0, 0.0
-        for d in range(D):
-            pivot = min(pivot, factors[k, d, d] ** 2 / covariances[k, d, d])
-            offset = max(offset, abs(means[k, d]) / np.sqrt(covariances[k, d, d]))
-        largest = max(largest, RESOLUTION * (1 / pivot + offset / np.sqrt(pivot)))
-    return largest
 
 
 @_entry(_IN + _ITERATE)  # type: ignore[untyped-decorator]
@@ -499,8 +482,6 @@ def climb(
                     change = max(change, abs(value - S[k, d, e]) / units)
                 moment = second[k, d, d] / counts[k]
                 near = near and path_covariances[done + 1, k, d, d] > NEAR * moment
-        if change <= _rounding(m, S, factors):
-            change = 0.0
         sound = near and _sound(
             path_covariances[done + 1], path_weights[done + 1], path_means[done + 1], factors
         )

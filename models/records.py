@@ -281,6 +281,24 @@ def finite_floats(data: Any, name: str, *, missing: bool = False) -> Floats:
     return array
 
 
+UNIT = "{} {:g}: the squares of such numbers leave the range of doubles; choose another unit"
+
+
+def refuse_large(data: Floats, name: str) -> None:
+    """Raise ValueError if squares of what was observed overflow."""
+    largest = max(np.fmax.reduce(data, axis=None), -np.fmin.reduce(data, axis=None))
+    if largest > 1 / np.sqrt(SMALLEST):
+        raise ValueError(UNIT.format(f"{name} goes to", largest))
+
+
+def refuse_unit(column: Floats, name: str) -> None:
+    """Raise ValueError if squares of what was observed, or of its spread, are no doubles."""
+    refuse_large(column, name)
+    span = np.fmax.reduce(column) - np.fmin.reduce(column)
+    if span < np.sqrt(SMALLEST):
+        raise ValueError(UNIT.format(f"{name} has a spread of", span))
+
+
 def checked_weights(weights: Any, number: int, what: str = "observation") -> Floats:
     """Return the weights of so many observations as a float array; None gives each the weight 1.
 
