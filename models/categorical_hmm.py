@@ -42,6 +42,10 @@ type Sequences = tuple[Integers, ...]
 MASKED = -1
 """Stands for a symbol that was not observed."""
 
+LARGE = 1e290
+"""As good as infinite, but times zero it is zero: a state that cannot be reached may explain what
+follows so much better than the path does."""
+
 
 @dataclass(frozen=True, eq=False)
 class Parameters(records.Parameters):
@@ -166,13 +170,15 @@ def backward(parameters: Parameters, symbols: Integers, scales: Floats) -> Float
     Returns
     -------
     ndarray, shape (T, ..., K)
-        ``beta[t, i] = p(x_{t+1} .. x_T | z_t = i) / p(x_{t+1} .. x_T | x_1 .. x_t)``.
+        ``beta[t, i] = p(x_{t+1} .. x_T | z_t = i) / p(x_{t+1} .. x_T | x_1 .. x_t)``, or about
+        `LARGE` if that is less: then the path is not in state i.
     """
     b = emission_likelihoods(parameters, symbols)
     beta = np.ones_like(b)
-    for t in range(len(b) - 2, -1, -1):
-        ahead = b[t + 1] * beta[t + 1] / scales[t + 1][..., None]
-        beta[t] = np.matvec(parameters.transmat, ahead)
+    with np.errstate(over="ignore"):
+        for t in range(len(b) - 2, -1, -1):
+            ahead = np.minimum(b[t + 1] * beta[t + 1] / scales[t + 1][..., None], LARGE)
+            beta[t] = np.matvec(parameters.transmat, ahead)
     return beta
 
 
@@ -295,7 +301,8 @@ def e_step(
         beta = backward(parameters, symbols, scales)  # (T, K)
         gamma = w[n] * alpha * beta  # (T, K)  p(z_t = i | x)                 (13.64)
         b = emission_likelihoods(parameters, symbols)
-        ahead = b[1:] * beta[1:] / scales[1:, None]  # (T-1, K)
+        with np.errstate(over="ignore"):
+            ahead = np.minimum(b[1:] * beta[1:] / scales[1:, None], LARGE)  # (T-1, K)
         emissions = np.zeros((V, K))
         seen = symbols != MASKED
         np.add.at(emissions, symbols[seen], gamma[seen])

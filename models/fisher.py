@@ -320,7 +320,7 @@ def _refuse_infinite(data: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} has values that are not finite: leave those rows out")
 
 
-def _score(model: Any, statistics: Any, parameters: Any, x: Floats) -> Any:
+def _mixture_score(model: Any, statistics: Any, parameters: Any, x: Floats) -> Any:
     """Return a mixture's score, also where a weight is too small to divide a count by."""
     score = model.score(statistics, parameters)
     if (parameters.weights >= simplex.TINY).all():
@@ -343,7 +343,7 @@ class GaussianMixture1D(LogLikelihood):
         """Return the log-likelihood and the scores."""
         parameters = _MIXTURE_1D.Parameters(weights, means, variances)
         statistics, value = kernels.e_step(_MIXTURE_1D)(parameters, x)
-        return value, _score(_MIXTURE_1D, statistics, parameters, x).arrays().values()
+        return value, _mixture_score(_MIXTURE_1D, statistics, parameters, x).arrays().values()
 
 
 class GaussianMixture(LogLikelihood):
@@ -369,7 +369,7 @@ class GaussianMixture(LogLikelihood):
         L = np.tril(cholesky)
         parameters = _MIXTURE_2D.Parameters(weights, means, L @ L.mT)
         statistics, value = kernels.e_step(_MIXTURE_2D)(parameters, x)
-        score = _score(_MIXTURE_2D, statistics, parameters, x)
+        score = _mixture_score(_MIXTURE_2D, statistics, parameters, x)
         return value, (score.weights, score.means, np.tril(2 * score.covariances @ L))
 
 
@@ -398,7 +398,7 @@ class GaussianMixtureByPrecisions(GaussianMixture):
         parameters = _MIXTURE_2D.Parameters(weights, means, inverse.mT @ inverse)
         statistics: Any
         statistics, value = kernels.e_step(_MIXTURE_2D)(parameters, x)
-        score = _score(_MIXTURE_2D, statistics, parameters, x)
+        score = _mixture_score(_MIXTURE_2D, statistics, parameters, x)
         by_factor = statistics.counts[:, None, None] * inverse.mT - statistics.second @ U
         return value, (score.weights, score.means, np.triu(by_factor))
 

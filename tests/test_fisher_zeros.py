@@ -245,7 +245,7 @@ WRONG = {
     "a mean that is none": ("gaussian_mixture_2d", (W, M2 * np.nan, L, X2), "means are finite"),
     "a negative diagonal": ("gaussian_mixture_2d", (W, M2, NEGATIVE, X2), "posdef covariance"),
     "a diagonal of zero": ("gaussian_mixture_2d", (W, M2, ZERO, X2), "posdef covariance"),
-    "an infinite factor": ("gaussian_mixture_2d", (W, M2, L * np.inf, X2), "posdef covariance"),
+    "an infinite factor": ("gaussian_mixture_2d", (W, M2, L + np.inf, X2), "posdef covariance"),
     "a negative precision": ("by_precisions", (W, M2, NEGATIVE.mT, X2), "posdef precision"),
     "a precision of zero": ("by_precisions", (W, M2, ZERO.mT, X2), "posdef precision"),
     "counts for a start": ("categorical_hmm", ([3.0, 1], A, B), "each row of startprob"),
