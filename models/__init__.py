@@ -95,6 +95,12 @@ class Model(Protocol):
         """Return the derivatives of the log-likelihood, by Fisher's identity."""
         ...
 
+    def gradient(
+        self, parameters: records.Parameters, data: Data
+    ) -> tuple[records.Parameters, float]:
+        """Return the derivatives of the log-likelihood, at zeros too, and its value."""
+        ...
+
     def to_free(self, parameters: records.Parameters) -> Floats:
         """Return unconstrained coordinates."""
         ...

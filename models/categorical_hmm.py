@@ -44,6 +44,10 @@ type Sequences = tuple[Integers, ...]
 MASKED = -1
 """Stands for a symbol that was not observed."""
 
+LARGE = 1e290
+"""As good as infinite, but times zero it is zero: a state that cannot be reached may explain what
+follows so much better than the path does."""
+
 
 @dataclass(frozen=True, eq=False)
 class Parameters(records.Parameters):
@@ -168,13 +172,15 @@ def backward(parameters: Parameters, symbols: Integers, scales: Floats) -> Float
     Returns
     -------
     ndarray, shape (T, ..., K)
-        ``beta[t, i] = p(x_{t+1} .. x_T | z_t = i) / p(x_{t+1} .. x_T | x_1 .. x_t)``.
+        ``beta[t, i] = p(x_{t+1} .. x_T | z_t = i) / p(x_{t+1} .. x_T | x_1 .. x_t)``, or about
+        `LARGE` if that is less: then the path is not in state i.
     """
     b = emission_likelihoods(parameters, symbols)
     beta = np.ones_like(b)
-    for t in range(len(b) - 2, -1, -1):
-        ahead = b[t + 1] * beta[t + 1] / scales[t + 1][..., None]
-        beta[t] = np.matvec(parameters.transmat, ahead)
+    with np.errstate(over="ignore"):
+        for t in range(len(b) - 2, -1, -1):
+            ahead = np.minimum(b[t + 1] * beta[t + 1] / scales[t + 1][..., None], LARGE)
+            beta[t] = np.matvec(parameters.transmat, ahead)
     return beta
 
 
@@ -304,7 +310,8 @@ def e_step(
         beta = backward(parameters, symbols, scales)  # (T, K)
         gamma = w[n] * alpha * beta  # (T, K)  p(z_t = i | x)                 (13.64)
         b = emission_likelihoods(parameters, symbols)
-        ahead = b[1:] * beta[1:] / scales[1:, None]  # (T-1, K)
+        with np.errstate(over="ignore"):
+            ahead = np.minimum(b[1:] * beta[1:] / scales[1:, None], LARGE)  # (T-1, K)
         emissions = np.zeros((V, K))
         seen = symbols != MASKED
         np.add.at(emissions, symbols[seen], gamma[seen])
@@ -352,8 +359,9 @@ def score(statistics: Statistics, parameters: Parameters) -> Parameters:
     """Return each parameter's partial derivative of the log-likelihood, by Fisher's identity.
 
     The gradient of ``log p(x)`` is the expectation, given x, of the gradient of ``log p(x, z)``:
-    here each expected count over its probability, which is not a number where both are zero. Every
-    entry counts as free; along a row only differences of the derivatives matter.
+    here each expected count over its probability. Where both are zero the count says nothing, and
+    the result is not a number; `gradient` has the derivative there too. Every entry counts as
+    free; along a row only differences of the derivatives matter.
 
     Parameters
     ----------
@@ -363,6 +371,70 @@ def score(statistics: Statistics, parameters: Parameters) -> Parameters:
     """
     pairs = zip(statistics.arrays().values(), parameters.arrays().values())
     return Parameters(*(simplex.score(counts, p) for counts, p in pairs))
+
+
+def gradient(parameters: Parameters, sequences: Sequences) -> tuple[Parameters, float]:
+    """Return the derivatives of the log-likelihood, at zero probabilities too, and its value.
+
+    A probability's derivative is what a unit of it would add to ``log p(x)`` at each step that
+    uses it: ``p(z_t = i, x_1 .. x_t) p(x_{t+1} .. x_T, z_{t+1} = j | z_t = i) / p(x)`` without
+    the factor ``transmat[i, j]``, and so on. No expected count is divided. All is in logarithms,
+    for a state that cannot be reached may explain the rest of a sequence ``e^1000`` times as well
+    as the path does. Every entry counts as free.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    sequences : tuple of ndarray of int
+
+    Returns
+    -------
+    derivatives : Parameters
+        One beyond the largest double is that; not numbers if a sequence is impossible.
+    log_likelihood : float
+        In nats.
+    """
+    logs = [simplex.to_logs(p) for p in parameters.arrays().values()]
+    derivatives = [np.zeros_like(p) for p in logs]
+    total = 0.0
+    with np.errstate(over="ignore"):
+        for symbols in sequences:
+            total += _add_derivatives(logs, symbols, derivatives)
+    if total == -np.inf:
+        return Parameters(*(np.full_like(p, np.nan) for p in logs)), total
+    return Parameters(*map(simplex.bounded, derivatives)), total
+
+
+def _add_derivatives(logs: Sequence[Floats], symbols: Integers, sums: Sequence[Floats]) -> float:
+    """Add a sequence's derivatives to sums; return its log-likelihood."""
+    (log_start, log_A, log_B), (starts, transitions, emissions) = logs, sums
+    T = len(symbols)
+    log_b = np.where(symbols[:, None] == MASKED, 0.0, log_B.T[symbols])  # (T, K)
+    predicted = np.empty_like(log_b)  # log p(z_t | x_1 .. x_{t-1})
+    log_alpha = np.empty_like(log_b)
+    log_scales = np.empty(T)
+    predicted[0] = log_start
+    for t in range(T):
+        if t > 0:
+            predicted[t] = np.logaddexp.reduce(log_alpha[t - 1][:, None] + log_A, axis=0)
+        joint = predicted[t] + log_b[t]
+        log_scales[t] = np.logaddexp.reduce(joint)
+        if log_scales[t] == -np.inf:
+            return -np.inf
+        log_alpha[t] = joint - log_scales[t]
+
+    log_beta = np.zeros_like(log_start)
+    for t in range(T - 1, -1, -1):
+        shown = log_beta - log_scales[t]
+        if symbols[t] != MASKED:
+            emissions[:, symbols[t]] += np.exp(predicted[t] + shown)
+        entered = log_b[t] + shown
+        if t > 0:
+            transitions += np.exp(log_alpha[t - 1][:, None] + entered)
+            log_beta = np.logaddexp.reduce(log_A + entered, axis=1)
+        else:
+            starts += np.exp(entered)
+    return float(log_scales.sum())
 
 
 def to_free(parameters: Parameters) -> Floats:

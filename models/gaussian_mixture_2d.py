@@ -24,7 +24,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -476,6 +476,31 @@ def score(statistics: Statistics, parameters: Parameters) -> Parameters:
         means=np.matvec(P, s.first),
         covariances=0.5 * (P @ s.second @ P - s.counts[:, None, None] * P),
     )
+
+
+def gradient(parameters: Parameters, x: Floats) -> tuple[Parameters, float]:
+    """Return the derivatives of the log-likelihood, at zero weights too, and its value.
+
+    As `score`, but the derivative by a weight is ``sum_n N(x_n | k) / p(x_n)``, which is the
+    expected count over the weight wherever that can be divided.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    x : ndarray, shape (N, D)
+
+    Returns
+    -------
+    derivatives : Parameters
+    log_likelihood : float
+        In nats.
+    """
+    statistics, value = e_step(parameters, x)
+    even = replace(parameters, weights=np.ones_like(parameters.weights))
+    evidence = logsumexp(log_joint(parameters, x), axis=-1, keepdims=True)  # (N, 1)
+    with np.errstate(over="ignore"):
+        by_weights = np.exp(log_joint(even, x) - evidence).sum(axis=0)
+    return replace(score(statistics, parameters), weights=simplex.bounded(by_weights)), value
 
 
 def _triangles(covariances: Floats) -> tuple[Floats, Floats]:

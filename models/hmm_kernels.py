@@ -467,13 +467,19 @@ def _to_the_ends(
 
 
 @_fast  # type: ignore[untyped-decorator]
-def _add_first(x: int, weight: float, kept: Floats, behind: Floats, first: Floats) -> float:
-    """Add the states' probabilities at the first step to ``first[x]``; return ``p(x)`` to scale."""
+def _add_first(
+    x: int, weight: float, kept: Floats, behind: Floats, first: Floats, begun: Floats
+) -> float:
+    """Add the states' probabilities at the first step to ``first[x]``; return ``p(x)`` to scale.
+
+    ``begun[x]`` gets the derivatives by the first forward vector.
+    """
     evidence = 0.0
     for i in range(first.shape[1]):
         evidence += kept[0, i] * behind[0, i]
     for i in range(first.shape[1]):
         first[x, i] += weight * kept[0, i] * behind[0, i] / evidence
+        begun[x, i] += weight * behind[0, i] / evidence
     return evidence
 
 
@@ -495,22 +501,26 @@ def _gathered(M: Floats, pairs: Floats, first: Floats, V: int) -> tuple[Floats, 
 
 
 @_fast  # type: ignore[untyped-decorator]
-def _quick_counts(
+def _quick_pairs(
     states: Any,
     startprob: Floats,
     transmat: Floats,
     emissionprob: Floats,
     text: Text,
     weights: Floats,
-) -> tuple[Floats, Floats, Floats, float]:
-    """As `counts`, but the log-likelihood is NaN, and nothing of use, if digits were lost."""
-    K, V = emissionprob.shape
+) -> tuple[Floats, Floats, Floats, Floats, float]:
+    """Return M, the outer products by letter, `first` and `begun`, and the log-likelihood.
+
+    That is NaN, and nothing of use, if digits were lost. Of letter x the outer products are the
+    derivatives of the log-likelihood by ``M[x]``.
+    """
+    K = len(startprob)
     width = len(states)
     M, transposed = _language(transmat, emissionprob, text.letters, text.length, width)
     longest = _longest(text.ends)
     kept, ahead, behind = np.empty((longest, width)), np.zeros((2, width)), np.zeros((2, width))
     pairs_ahead, pairs_behind = np.zeros(M.shape), np.zeros(M.shape)
-    first = np.zeros((text.letters, K))
+    first, begun = np.zeros((text.letters, K)), np.zeros((text.letters, K))
     log_likelihood = 0.0
     for n in range(len(weights)):
         if weights[n] == 0.0:
@@ -526,15 +536,14 @@ def _quick_counts(
                 pairs_ahead, pairs_behind,
             )  # fmt: skip
             value, lowest = value + rest, min(lowest, low)
-        evidence = _add_first(own[0], weights[n], kept, behind, first)
+        evidence = _add_first(own[0], weights[n], kept, behind, first, begun)
         if not min(lowest, evidence) > LOWEST:
             log_likelihood = np.nan
             break
         log_likelihood += weights[n] * (value if len(own) > 1 else np.log(evidence))
     pairs = pairs_ahead + pairs_behind
     _spelled(M, text.letters, pairs)
-    starts, transitions, emissions = _gathered(M, pairs, first, V)
-    return starts, transitions, emissions, log_likelihood
+    return M, pairs, first, begun, log_likelihood
 
 
 @_exact  # type: ignore[untyped-decorator]
@@ -647,11 +656,13 @@ def counts(
     log_likelihood : float
         Minus infinity if a sequence is impossible; then the counts are of no use.
     """
-    quick: tuple[Floats, Floats, Floats, float]
-    quick = _quick_counts(states, startprob, transmat, emissionprob, text, weights)
-    if not np.isnan(quick[3]):
-        return quick
     K, V = emissionprob.shape
+    M, pairs, first, _, log_likelihood = _quick_pairs(
+        states, startprob, transmat, emissionprob, text, weights
+    )
+    if not np.isnan(log_likelihood):
+        starts, transitions, emissions = _gathered(M, pairs, first, V)
+        return starts, transitions, emissions, log_likelihood
     starts, transitions, emissions = np.zeros(K), np.zeros((K, K)), np.zeros((K, V))
     log_likelihood = 0.0
     for n in range(len(weights)):
@@ -870,6 +881,127 @@ def states_of(K: int) -> Any:
     return (0,) * K if 2 <= K <= FEW else np.empty(-(-K // LANES) * LANES)
 
 
+@_fast  # type: ignore[untyped-decorator]
+def _derived(
+    startprob: Floats, transmat: Floats, emissionprob: Floats, pairs: Floats, begun: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the derivatives by probabilities, from those by ``M[x]`` and by the first vectors."""
+    K, V = emissionprob.shape
+    starts, transitions, emissions = np.zeros(K), np.zeros((K, K)), np.zeros((K, V))
+    for x in range(len(begun)):
+        for j in range(K):
+            shows = emissionprob[j, x] if x < V else 1.0
+            starts[j] += begun[x, j] * shows
+            entered = begun[x, j] * startprob[j]
+            for i in range(K):
+                transitions[i, j] += pairs[x, i, j] * shows
+                entered += pairs[x, i, j] * transmat[i, j]
+            if x < V:
+                emissions[j, x] = entered
+    return starts, transitions, emissions
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _log_sum(logs: Floats) -> float:
+    """Return the logarithm of a sum, of terms whose logarithms are given."""
+    highest = logs.max()
+    if highest == -np.inf:
+        return -np.inf
+    total = 0.0
+    for value in logs:
+        total += np.exp(value - highest)
+    return highest + np.log(total)
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _add_derivatives(
+    log_start: Floats,
+    log_transitions: Floats,
+    log_emissions: Floats,
+    symbols: Integers,
+    starts: Floats,
+    transitions: Floats,
+    emissions: Floats,
+) -> float:
+    """Add a sequence's derivatives to the last three, in logarithms; return its log-likelihood.
+
+    As `categorical_hmm.gradient`. An impossible sequence gives minus infinity.
+    """
+    T, K = len(symbols), len(log_start)
+    predicted, log_scales = np.empty((T, K)), np.empty(T)
+    alpha, terms, entering, beta = np.empty(K), np.empty(K), np.empty(K), np.zeros(K)
+    for t in range(T):
+        for j in range(K):
+            predicted[t, j] = log_start[j]
+            if t > 0:
+                predicted[t, j] = _log_sum(alpha + log_transitions[:, j])
+        for j in range(K):
+            alpha[j] = predicted[t, j]
+            if symbols[t] >= 0:
+                alpha[j] += log_emissions[j, symbols[t]]
+        log_scales[t] = _log_sum(alpha)
+        if log_scales[t] == -np.inf:
+            return -np.inf
+        alpha -= log_scales[t]
+    for t in range(T - 1, -1, -1):
+        for j in range(K):
+            entering[j] = beta[j] - log_scales[t]
+            if symbols[t] >= 0:
+                emissions[j, symbols[t]] += np.exp(predicted[t, j] + entering[j])
+                entering[j] += log_emissions[j, symbols[t]]
+        if t == 0:
+            starts += np.exp(entering)
+            break
+        for i in range(K):
+            left = predicted[t - 1, i] - log_scales[t - 1]
+            if symbols[t - 1] >= 0:
+                left += log_emissions[i, symbols[t - 1]]
+            for j in range(K):
+                transitions[i, j] += np.exp(left + entering[j])
+                terms[j] = log_transitions[i, j] + entering[j]
+            beta[i] = _log_sum(terms)
+    return log_scales.sum()
+
+
+@_exact  # type: ignore[untyped-decorator]
+def derivatives(
+    states: Any, startprob: Floats, transmat: Floats, emissionprob: Floats, text: Text
+) -> tuple[Floats, Floats, Floats, float]:
+    """Return `categorical_hmm.gradient`: the derivatives by all probabilities, zeros included.
+
+    Parameters
+    ----------
+    states : tuple or ndarray
+        See `states_of`.
+    startprob : ndarray, shape (K,)
+    transmat : ndarray, shape (K, K)
+    emissionprob : ndarray, shape (K, V)
+    text : Text
+
+    Returns
+    -------
+    starts : ndarray, shape (K,)
+    transitions : ndarray, shape (K, K)
+    emissions : ndarray, shape (K, V)
+    log_likelihood : float
+        Minus infinity if a sequence is impossible; then the derivatives are of no use.
+    """
+    N, (K, V) = len(text.offsets) - 1, emissionprob.shape
+    _, pairs, _, begun, log_likelihood = _quick_pairs(
+        states, startprob, transmat, emissionprob, text, np.ones(N)
+    )
+    if not np.isnan(log_likelihood):
+        starts, transitions, emissions = _derived(startprob, transmat, emissionprob, pairs, begun)
+        return starts, transitions, emissions, log_likelihood
+    starts, transitions, emissions = np.zeros(K), np.zeros((K, K)), np.zeros((K, V))
+    logs = np.log(startprob), np.log(transmat), np.log(emissionprob)
+    log_likelihood = 0.0
+    for n in range(N):
+        symbols = text.symbols[text.offsets[n] : text.offsets[n + 1]]
+        log_likelihood += _add_derivatives(*logs, symbols, starts, transitions, emissions)
+    return starts, transitions, emissions, log_likelihood
+
+
 _Numbers, _Places = types.CPointer(types.float64), types.CPointer(types.int64)
 
 
@@ -882,7 +1014,7 @@ def score(
     startprob: Any, transmat: Any, emissionprob: Any, symbols: Any, lengths: Any, out: Any,
     K: int, V: int, T: int, n: int,
 ) -> int:  # fmt: skip
-    """Compute the log-likelihood and `categorical_hmm.score`, for callers in C's manner.
+    """Compute the log-likelihood and `categorical_hmm.gradient`, for callers in C's manner.
 
     Parameters
     ----------
@@ -893,7 +1025,7 @@ def score(
         The sequences' lengths.
     out : address of 1 + K + K K + K V numbers
         Set to the log-likelihood, and the derivatives by startprob, transmat and emissionprob.
-        These are not numbers where a sequence is impossible.
+        These are of no use where a sequence is impossible.
     K, V, T, n : int
 
     Returns
@@ -919,17 +1051,14 @@ def score(
     for t in range(T):
         if x[t] < -1 or x[t] >= V:
             return NO_SYMBOL
-    text, once = read(x, offsets, K, V), np.ones(n)
+    text = read(x, offsets, K, V)
     if K == 2:
-        a, b, c, value = counts((0, 0), s, A, B, text, once)
+        a, b, c, result[0] = derivatives((0, 0), s, A, B, text)
     elif K == 3:
-        a, b, c, value = counts((0, 0, 0), s, A, B, text, once)
+        a, b, c, result[0] = derivatives((0, 0, 0), s, A, B, text)
     else:
-        a, b, c, value = counts(np.empty(-(-K // LANES) * LANES), s, A, B, text, once)
-    result[0] = value
-    result[1 : 1 + K] = a / s
-    result[1 + K : 1 + K + K * K] = (b / A).ravel()
-    result[1 + K + K * K :] = (c / B).ravel()
-    if value == -np.inf:
-        result[1:] = np.nan
+        a, b, c, result[0] = derivatives(np.empty(-(-K // LANES) * LANES), s, A, B, text)
+    result[1 : 1 + K] = a
+    result[1 + K : 1 + K + K * K] = b.ravel()
+    result[1 + K + K * K :] = c.ravel()
     return 0

@@ -26,6 +26,7 @@ import numpy as np
 from numba import types
 
 from lockstep.models.records import RESOLUTION, SMALLEST, Floats
+from lockstep.models.simplex import TINY
 
 ROWS = 512
 """Rows of a block: with K = 8, a log joint of 32 KiB."""
@@ -495,33 +496,6 @@ def climb(
 _Numbers = types.CPointer(types.float64)
 
 
-@numba.cfunc(  # type: ignore[untyped-decorator]
-    types.void(*(_Numbers,) * 5, types.int64, types.int64), cache=True, error_model="numpy"
-)
-def score_1d(weights: Any, means: Any, variances: Any, x: Any, out: Any, K: int, N: int) -> None:
-    """Compute the log-likelihood and `gaussian_mixture_1d.score`, for callers in C's manner.
-
-    Parameters
-    ----------
-    weights, means, variances : address of K numbers
-    x : address of N numbers
-    out : address of 1 + 3 K numbers
-        Set to the log-likelihood, and the derivatives by weights, means and variances.
-    K, N : int
-    """
-    w, m, v, result = (
-        numba.carray(weights, K),
-        numba.carray(means, K),
-        numba.carray(variances, K),
-        numba.carray(out, 1 + 3 * K),
-    )
-    counts, first, second, result[0] = moments_1d(numba.carray(x, N), np.empty(0), w, m, v)
-    for k in range(K):
-        result[1 + k] = counts[k] / w[k]
-        result[1 + K + k] = first[k] / v[k]
-        result[1 + 2 * K + k] = 0.5 * (second[k] / v[k] - counts[k]) / v[k]
-
-
 @_exact  # type: ignore[untyped-decorator]
 def _solve(L: Floats, b: Floats) -> None:
     """Replace b, of shape (D, n), by the solution u of ``L u = b``."""
@@ -540,6 +514,71 @@ def _solve_transposed(L: Floats, b: Floats) -> None:
             for k in range(i + 1, len(L)):
                 b[i, j] -= L[k, i] * b[k, j]
             b[i, j] /= L[i, i]
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _by_weights(
+    x: Floats, weights: Floats, means: Floats, factors: Floats, counts: Floats, out: Floats
+) -> None:
+    """Set `out` to the derivatives of the log-likelihood by the weights.
+
+    They are ``counts / weights``, and where a weight is too small for that
+    ``sum_n N(x_n | k) / p(x_n)``.
+    """
+    (N, D), K = x.shape, len(means)
+    least = np.inf
+    for k in range(K):
+        out[k] = counts[k] / weights[k]
+        least = min(least, weights[k])
+    if least >= TINY:
+        return
+    ratios, log_density, u = np.zeros(K), np.empty(K), np.empty((D, 1))
+    for n in range(N):
+        evidence = -np.inf
+        for k in range(K):
+            u[:, 0] = x[n] - means[k]
+            _solve(factors[k], u)
+            log_density[k] = -0.5 * D * np.log(2 * np.pi)
+            for d in range(D):
+                log_density[k] -= 0.5 * u[d, 0] ** 2 + np.log(factors[k, d, d])
+            joint = np.log(weights[k]) + log_density[k]
+            if joint > -np.inf:
+                high, low = max(evidence, joint), min(evidence, joint)
+                evidence = high + np.log1p(np.exp(low - high))
+        for k in range(K):
+            ratios[k] += np.exp(log_density[k] - evidence)
+    for k in range(K):
+        if weights[k] < TINY:
+            out[k] = ratios[k]
+
+
+@numba.cfunc(  # type: ignore[untyped-decorator]
+    types.void(*(_Numbers,) * 5, types.int64, types.int64), cache=True, error_model="numpy"
+)
+def score_1d(weights: Any, means: Any, variances: Any, x: Any, out: Any, K: int, N: int) -> None:
+    """Compute the log-likelihood and `gaussian_mixture_1d.gradient`, for callers in C's manner.
+
+    Parameters
+    ----------
+    weights, means, variances : address of K numbers
+    x : address of N numbers
+    out : address of 1 + 3 K numbers
+        Set to the log-likelihood, and the derivatives by weights, means and variances.
+    K, N : int
+    """
+    w, m, v, data, result = (
+        numba.carray(weights, K),
+        numba.carray(means, K),
+        numba.carray(variances, K),
+        numba.carray(x, N),
+        numba.carray(out, 1 + 3 * K),
+    )
+    counts, first, second, result[0] = moments_1d(data, np.empty(0), w, m, v)
+    sds = np.sqrt(v).reshape(K, 1, 1)
+    _by_weights(data.reshape(N, 1), w, m.reshape(K, 1), sds, counts, result[1 : 1 + K])
+    for k in range(K):
+        result[1 + K + k] = first[k] / v[k]
+        result[1 + 2 * K + k] = 0.5 * (second[k] / v[k] - counts[k]) / v[k]
 
 
 @numba.cfunc(  # type: ignore[untyped-decorator]
@@ -566,10 +605,10 @@ def score(
     K, D, N : int
     """
     w, factors = numba.carray(weights, K), numba.carray(cholesky, (K, D, D))
+    data, centres = numba.carray(x, (N, D)), numba.carray(means, (K, D))
     result = numba.carray(out, 1 + K + K * D + K * D * D)
-    counts, first, second, result[0] = moments(
-        numba.carray(x, (N, D)), np.empty(0), w, numba.carray(means, (K, D)), factors
-    )
+    counts, first, second, result[0] = moments(data, np.empty(0), w, centres, factors)
+    _by_weights(data, w, centres, factors, counts, result[1 : 1 + K])
     for k in range(K):
         L, u, W = factors[k], first[k].reshape(D, 1), second[k]
         _solve(L, u)
@@ -581,7 +620,6 @@ def score(
         _solve_transposed(L, W)
         for i in range(D):
             W[i, i + 1 :] = 0.0
-    result[1 : 1 + K] = counts / w
     result[1 + K : 1 + K + K * D] = first.ravel()
     result[1 + K + K * D :] = second.ravel()
 
@@ -611,12 +649,11 @@ def score_by_precisions(
         for i in range(D):
             cholesky[k, i, i] = 1.0
         _solve(factors[k].T, cholesky[k])
-    counts, first, second, result[0] = moments(
-        numba.carray(x, (N, D)), np.empty(0), w, numba.carray(means, (K, D)), cholesky
-    )
+    data, centres = numba.carray(x, (N, D)), numba.carray(means, (K, D))
+    counts, first, second, result[0] = moments(data, np.empty(0), w, centres, cholesky)
+    _by_weights(data, w, centres, cholesky, counts, result[1 : 1 + K])
     for k in range(K):
         U, mean, factor = factors[k], 1 + K + k * D, 1 + K + K * D + k * D * D
-        result[1 + k] = counts[k] / w[k]
         result[mean : mean + D] = 0.0
         for j in range(D):
             whitened = 0.0

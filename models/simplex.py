@@ -13,6 +13,9 @@ from scipy.special import softmax, xlogy
 
 from lockstep.models.records import Floats
 
+TINY = 1e-100
+"""Below this a probability is too small to divide an expected count by: digits may be lost."""
+
 
 def to_logs(p: Floats) -> Floats:
     """Return the logarithms, minus infinity for zero."""
@@ -29,9 +32,15 @@ def score(counts: Floats, p: Floats) -> Floats:
     """Return the derivatives of ``sum_k counts[k] log p[k]``, every entry of p taken as free.
 
     They are ``counts / p``. Where p is zero so is the expected count, which then says nothing of
-    the derivative: it is not a number there.
+    the derivative: it is not a number there, see each model's `gradient`.
     """
     return np.where(p > 0, counts / np.where(p > 0, p, 1.0), np.nan)
+
+
+def bounded(derivatives: Floats) -> Floats:
+    """Return derivatives, those beyond the largest double as that: times zero they must be zero."""
+    limit = np.finfo(np.float64).max
+    return np.clip(derivatives, -limit, limit)
 
 
 def score_of_logs(counts: Floats, p: Floats) -> Floats:
