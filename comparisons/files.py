@@ -1,10 +1,18 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and names that are fit to be printed."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
+
+LONG = 60
+"""Characters that are shown of what someone else wrote."""
+
+
+class Notice(UserWarning):
+    """What the user should know and need not mend before the results are of use."""
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -18,5 +26,25 @@ def write_whole(path: Path, content: bytes | str) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         raise
+
+
+def probe(folder: Path) -> None:
+    """Raise OSError unless files can be made in the folder, which is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def printable(text: str) -> str:
+    """Return the text in one line, its control characters and odd bytes as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def clipped(text: str) -> str:
+    """Return the text in quotes, its end cut off if it is long."""
+    return repr(text) if len(text) <= LONG else f"{text[:LONG]!r}..."

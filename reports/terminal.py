@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lockstep.comparisons.files import printable
 from lockstep.reports import numbers, reading, tables, verdicts
 from lockstep.reports.reading import MATCHED, Entry
 
@@ -37,7 +38,7 @@ def print_verdicts(content: dict[str, Any], out_dir: Path, console: Console) -> 
     ascii_only = not (console.encoding or "").lower().startswith("utf")
 
     def plain(text: str) -> str:
-        return to_ascii(text) if ascii_only else text
+        return to_ascii(printable(text)) if ascii_only else printable(text)
 
     def say(text: str, style: str = "", indent: int = 0) -> None:
         line = Text(plain(text), style=style)
@@ -81,7 +82,7 @@ def _block(scenario: Entry, plain: Any) -> Table:
             scores = tables.scores(o)
             train, heldout = (reading.number(scores.get(key)) for key in ("train", "heldout"))
             made.add_row(
-                f"  {tables.name(o)}",
+                Text(f"  {plain(tables.name(o))}"),
                 Text(plain(_short(o)), style=COLOURS[verdicts.tone(o)]),
                 plain(_status(o)),
                 plain(digits.nats_at_mean(scenario, train, _decimals(train))),
