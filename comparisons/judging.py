@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -44,8 +44,11 @@ PROBABILITY = 0.95
 BOOTSTRAPPED, QUICK_BOOTSTRAPPED = 300, 100
 """Resamples of the bootstrap whose intervals stand beside the Wald and the credible ones."""
 
-MOST_BOOTSTRAPPED = 300_000
-"""Resamples times observations; of more data there are no bootstrap intervals."""
+MOST_BOOTSTRAPPED, MOST_REFITTED = 300_000, 1_000_000
+"""Resamples times observations, and times parameters; beyond, there are no bootstrap intervals."""
+
+MOST_FOLLOWED = 500_000
+"""Numbers of a path of iterations that is kept in the results."""
 
 BINS = 40
 """Of the histogram of the log-likelihood over draws."""
@@ -307,21 +310,26 @@ class Judge:
                 },
                 "recovery": self._recovery(estimate, known.lower, known.upper),
             }
-            outcome["diagnostics"]["no_interval"] = dict(known.no_interval)
+            outcome["diagnostics"]["no_interval"] = _in_short(known.no_interval, estimate)
             if any(
                 implementations()[t.implementation].KIND == "posterior" for t, _ in self.results
             ):
                 outcome["bootstrap"] = self._bootstrap(task, estimate)
         if task.problem.mode is Mode.MATCHED:
             outcome["agreement"] = self._agreement(task.implementation, fit)
-            if task.implementation == "em" and fit.path is not None:
+            if (
+                task.implementation == "em"
+                and fit.path is not None
+                and sum(a.size for a in fit.path.arrays().values()) <= MOST_FOLLOWED
+            ):
                 outcome["path"] = fit.path.relabelled(order).to_dict()
 
     def _bootstrap(self, task: Task, estimate: Parameters) -> dict[str, Any] | None:
         """Return percentile intervals of the parametric bootstrap; None if it would take long."""
         data = self.prepared.data
         n = QUICK_BOOTSTRAPPED if self.quick else BOOTSTRAPPED
-        if n * self.model.size(data) > MOST_BOOTSTRAPPED:
+        numbers = sum(array.size for array in estimate.arrays().values())
+        if n * self.model.size(data) > MOST_BOOTSTRAPPED or n * numbers > MOST_REFITTED:
             return None
         rng = np.random.default_rng(task.problem.seed)
         try:
@@ -584,6 +592,14 @@ class Judge:
                     break
             return shown
         return data[:: max(1, math.ceil(len(data) / SHOWN))].tolist()
+
+
+def _in_short(reasons: Mapping[str, str], parameters: Parameters) -> dict[str, str]:
+    """Return the reasons by parameter; once, if all parameters have the same."""
+    of_all = set(reasons.values())
+    if len(of_all) == 1 and len(reasons) == sum(a.size for a in parameters.arrays().values()):
+        return {"all parameters": of_all.pop()}
+    return dict(reasons)
 
 
 def _finite(result: Result) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,11 @@ from lockstep.comparisons.scenarios import Prepared, Scenario
 if TYPE_CHECKING:
     from lockstep.models.records import Floats, Integers
 
-N_ITER = 50
-"""Iterations of the matched fits."""
+N_ITER, MOST_FOLLOWED = 50, 10_000_000
+"""Iterations of the matched fits, and numbers in all of them together: of more, fewer."""
+
+MOST_PARAMETERS = 1_000_000
+"""Numbers that a model may have: with more, its report is larger than anyone can open."""
 
 FEW_SYMBOLS = 1000
 """So many symbols may be numbered with gaps; beyond, no more than there are rows."""
@@ -150,6 +153,12 @@ def _as_names(values: Sequence[str]) -> str:
     )
 
 
+def _numbers(D: int | None, dims: Mapping[str, int]) -> int:
+    """Return how many numbers the parameters are: of a mixture in D dimensions, or of an HMM."""
+    K = dims["n_components"]
+    return K * (1 + K + dims["n_features"]) if D is None else K * (1 + D + D**2)
+
+
 def scenario(
     path: Path,
     model_name: str,
@@ -212,12 +221,18 @@ def scenario(
         raise DataError(f"{table.file}: {printable(str(error))}") from None
     if note:
         warnings.warn(f"{table.file}: {note}", Notice, stacklevel=2)
+    numbers = _numbers(len(table.names) if not hmm else None, dims)
+    if numbers > MOST_PARAMETERS:
+        raise DataError(
+            f"{table.file}: the model would have {numbers:,} parameters, more than "
+            f"{MOST_PARAMETERS:,}; take fewer components{', or one symbol for rare ones' * hmm}"
+        )
     own = Scenario(
         name=printable(path.stem),
         title=printable(path.name),
         model=model_name,
         lesson=f"{note[0].upper()}{note[1:]}." if note else "",
-        n_iter=N_ITER,
+        n_iter=min(N_ITER, max(2, MOST_FOLLOWED // numbers)),
         prepare=lambda: prepared,
     )
     prepared = Prepared(
