@@ -12,7 +12,7 @@ import numpy as np
 
 from lockstep import models
 from lockstep.comparisons.csv_file import DataError, Table, read
-from lockstep.comparisons.files import Notice, clipped, printable
+from lockstep.comparisons.files import LONG, Notice, clipped, printable
 from lockstep.comparisons.scenarios import Prepared, Scenario
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ MOST_PARAMETERS = 1_000_000
 FEW_SYMBOLS = 1000
 """So many symbols may be numbered with gaps; beyond, no more than there are rows."""
 
+WIDEST = 1e150
+"""Half a column's range lies between this and its inverse: the square of either is a double."""
+
 LISTED = 10
 """Names of columns, symbols or lengths that are shown in a message."""
 
@@ -34,7 +37,12 @@ LISTED = 10
 def _listed(names: Sequence[str]) -> str:
     """Return names in a line, the first of them if they are many."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(map(printable, (name[:60] for name in names[:LISTED]))) + more
+    return ", ".join(map(_short, names[:LISTED])) + more
+
+
+def _short(name: str) -> str:
+    """Return a name as it may be printed, its end cut off if it is long."""
+    return printable(name[:LONG]) + "..." * (len(name) > LONG)
 
 
 def _positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
@@ -66,6 +74,12 @@ def _varying(table: Table, column: int) -> Floats:
         raise DataError(
             f"{table.file}: column {clipped(table.names[column])}: every value is {numbers[0]:g}; "
             "a constant has nothing to fit"
+        )
+    if len(numbers) > 1 and not 1 / WIDEST < numbers.max() / 2 - numbers.min() / 2 < WIDEST:
+        raise DataError(
+            f"{table.file}: column {clipped(table.names[column])}: values from "
+            f"{numbers.min():.3g} to {numbers.max():.3g} have no variance in double precision; "
+            "change the unit"
         )
     return numbers
 
@@ -239,6 +253,6 @@ def scenario(
         data=data,
         dims=dims,
         start=model.start(data, dims, np.random.default_rng(seed)),
-        labels={"axes": tuple(map(printable, table.names[: 1 if hmm else None]))},
+        labels={"axes": tuple(map(_short, table.names[: 1 if hmm else None]))},
     )
     return own, prepared
