@@ -115,7 +115,7 @@ def _is_positive(number: str) -> bool:
 
 
 def _why_no_number(text: str) -> str:
-    if text.lower() in MISSING:
+    if text.strip().lower() in MISSING:
         return "the value is missing"
     shown = clipped(text)
     if NUMBER(text):

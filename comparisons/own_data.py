@@ -47,12 +47,15 @@ def _short(name: str) -> str:
 
 def _positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Return where the columns are that are wanted."""
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        places.setdefault(name, []).append(i)
     for name in wanted:
-        if name not in names:
+        if name not in places:
             raise DataError(f"there is no column {clipped(name)}; there are {_listed(names)}")
-        if names.count(name) > 1:
-            raise DataError(f"{names.count(name)} columns are called {clipped(name)}; rename them")
-    return [names.index(name) for name in wanted]
+        if len(places[name]) > 1:
+            raise DataError(f"{len(places[name])} columns are called {clipped(name)}; rename them")
+    return [places[name][0] for name in wanted]
 
 
 def _pick(there: Sequence[str], names: Sequence[str] | None, wanted: int) -> list[int]:
