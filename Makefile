@@ -50,6 +50,10 @@ report: env  ## Compare everything and write reports/latest (more: ARGS="--help"
 test: env  ## Run the tests (some of them: ARGS="-k hmm")
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: fuzz-files
+fuzz-files: env  ## Read 2,000 mangled CSV files: each must end in data or in one line
+	@LOCKSTEP_FUZZED_FILES=2000 $(BIN)/python -m pytest tests/test_files.py -k mangled $(ARGS)
+
 .PHONY: peer-tests
 peer-tests: env  ## Run scikit-learn's and hmmlearn's own tests on our estimators
 	@$(BIN)/python tests/peers/run.py $(ARGS)

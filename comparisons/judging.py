@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -45,8 +45,11 @@ PROBABILITY = 0.95
 BOOTSTRAPPED, QUICK_BOOTSTRAPPED = 300, 100
 """Resamples of the bootstrap whose intervals stand beside the Wald and the credible ones."""
 
-MOST_BOOTSTRAPPED = 300_000
-"""Resamples times observations; of more data there are no bootstrap intervals."""
+MOST_BOOTSTRAPPED, MOST_REFITTED = 300_000, 1_000_000
+"""Resamples times observations, and times parameters; beyond, there are no bootstrap intervals."""
+
+MOST_FOLLOWED = 500_000
+"""Numbers of a path of iterations that is kept in the results."""
 
 EPSILON = 2.0**-52
 """By which neighbouring doubles differ, relative to themselves."""
@@ -331,7 +334,11 @@ class Judge:
             self._describe_uncertainty(outcome, task, estimate)
         if task.problem.mode is Mode.MATCHED:
             outcome["agreement"] = self._agreement(task.implementation, fit)
-            if task.implementation == "em" and fit.path is not None:
+            if (
+                task.implementation == "em"
+                and fit.path is not None
+                and sum(a.size for a in fit.path.arrays().values()) <= MOST_FOLLOWED
+            ):
                 outcome["path"] = fit.path.relabelled(order).to_dict()
 
     def _scored(self, estimate: Parameters, data: Data) -> float:
@@ -363,7 +370,7 @@ class Judge:
             },
             "recovery": self._recovery(estimate, known.lower, known.upper),
         }
-        outcome["diagnostics"]["no_interval"] = dict(known.no_interval)
+        outcome["diagnostics"]["no_interval"] = _in_short(known.no_interval, estimate)
         if any(implementations()[t.implementation].KIND == "posterior" for t, _ in self.results):
             outcome["bootstrap"] = self._bootstrap(task, estimate)
 
@@ -371,7 +378,8 @@ class Judge:
         """Return percentile intervals of the parametric bootstrap; None if it would take long."""
         data = self.prepared.data
         n = QUICK_BOOTSTRAPPED if self.quick else BOOTSTRAPPED
-        if n * self.model.size(data) > MOST_BOOTSTRAPPED:
+        numbers = sum(array.size for array in estimate.arrays().values())
+        if n * self.model.size(data) > MOST_BOOTSTRAPPED or n * numbers > MOST_REFITTED:
             return None
         rng = np.random.default_rng(task.problem.seed)
         try:
@@ -699,6 +707,14 @@ def _failed(failure: Failure) -> dict[str, Any]:
         "message": failure.message,
         "diagnostics": {"traceback": failure.traceback} if failure.traceback else {},
     }
+
+
+def _in_short(reasons: Mapping[str, str], parameters: Parameters) -> dict[str, str]:
+    """Return the reasons by parameter; once, if all parameters have the same."""
+    of_all = set(reasons.values())
+    if len(of_all) == 1 and len(reasons) == sum(a.size for a in parameters.arrays().values()):
+        return {"all parameters": of_all.pop()}
+    return dict(reasons)
 
 
 def _finite(result: Result) -> Result:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-MOST = 1_000
-"""Characters of a message; the rest is counted."""
+MOST, LONG = 1_000, 60
+"""Characters of a message, and of a value in one; the rest is counted, or left out."""
 
 
 def legible(text: str, most: int = MOST, *, lines: bool = False) -> str:
@@ -27,16 +27,17 @@ def legible(text: str, most: int = MOST, *, lines: bool = False) -> str:
     if left_out > 0:
         text = text[left_out:] if lines else text[:most]
     if lines:
-        spelled = "\n".join(_spelled(line) for line in text.splitlines())
+        spelled = "\n".join(printable(line) for line in text.splitlines())
     else:
-        spelled = _spelled(text.strip())
+        spelled = printable(text.strip())
     if left_out <= 0:
         return spelled
     note = f"... ({left_out:,} characters more)"
     return f"{note}\n{spelled}" if lines else spelled + note
 
 
-def _spelled(text: str) -> str:
+def printable(text: str) -> str:
+    """Return the text whole, its control characters and odd bytes spelled out."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escaped(c) for c in text)
@@ -54,3 +55,8 @@ def said(error: BaseException) -> str:
         return legible(f"{type(error).__name__}: {str.__str__(str(error))}")
     except BaseException as other:  # noqa: BLE001 - its __str__ may do anything
         return f"{type(error).__name__:.100}, whose text raises a {type(other).__name__:.100}"
+
+
+def clipped(text: str) -> str:
+    """Return the text in quotes, its end cut off if it is long."""
+    return repr(text) if len(text) <= LONG else f"{text[:LONG]!r}..."

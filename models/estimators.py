@@ -699,7 +699,8 @@ def _of_type(covariances: Floats, kind: str) -> Floats:
     """Return covariances as a model has them in the shape of their type."""
     if kind == "tied":
         return covariances[0].copy()
-    return (covariances[:, 0] if kind == "spherical" else covariances).copy()
+    of_type: Floats = (covariances[:, 0] if kind == "spherical" else covariances).copy()
+    return of_type
 
 
 def _chunks(source: Any) -> Iterator[Any]:

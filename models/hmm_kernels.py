@@ -910,7 +910,8 @@ def _log_sum(logs: Floats) -> float:
     total = 0.0
     for value in logs:
         total += np.exp(value - highest)
-    return highest + np.log(total)
+    log_sum: float = highest + np.log(total)
+    return log_sum
 
 
 @_exact  # type: ignore[untyped-decorator]

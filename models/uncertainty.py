@@ -62,6 +62,9 @@ SINGULAR = 1e-10
 """Information with a ratio of eigenvalues below this, in natural units, is singular: its smallest
 is lost in the rounding of the differences."""
 
+MOST_COORDINATES = 1000
+"""Free coordinates of which the information is taken: each costs two E-steps, and it is square."""
+
 ON_BOUNDARY = "on the boundary: a probability within 1e-6 of 0 or 1 has no Wald interval"
 NOT_DETERMINED = (
     "the observed information is not positive definite: the data do not determine the parameters "
@@ -151,7 +154,8 @@ def wald(
     ----------
     model : Model
     parameters : Parameters
-        The estimate; if it is no maximum, no parameter gets an interval.
+        The estimate; if it is no maximum, or has more than `MOST_COORDINATES` free parameters, no
+        parameter gets an interval.
     data : Data
     weights : ndarray, optional
         As for the model's `e_step`: how often each observation was made.
@@ -166,7 +170,12 @@ def wald(
     held, reasons = _boundary(parameters)
     sd, whole = np.full(_flat(parameters).shape, np.nan), ""
     moving = np.setdiff1d(np.arange(len(model.to_free(parameters))), held)
-    if not np.isfinite(model.log_likelihood(parameters, data)):
+    if len(moving) > MOST_COORDINATES:
+        whole = (
+            f"{len(moving):,} free parameters are too many for the observed information: at most "
+            f"{MOST_COORDINATES:,}"
+        )
+    elif not np.isfinite(model.log_likelihood(parameters, data)):
         whole = "not a maximum: the data are impossible under these parameters"
     elif len(moving):
         information, jacobian = _differentiated(model, parameters, data, weights)

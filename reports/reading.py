@@ -148,14 +148,43 @@ def component_names(scenario: Entry) -> list[str]:
 def symbol_names(scenario: Entry) -> list[str]:
     """Return a reader's name of each symbol of an HMM."""
     given = list((scenario.get("labels") or {}).get("symbols") or [])
-    V = int((scenario.get("dims") or {}).get("n_features") or len(given))
-    return [str(given[v]) if v < len(given) else str(v) for v in range(V)]
+    return [str(given[v]) if v < len(given) else str(v) for v in range(n_symbols(scenario))]
 
 
 def axis_names(scenario: Entry, D: int) -> list[str]:
     """Return a reader's name of each coordinate of the data."""
     given = list((scenario.get("labels") or {}).get("axes") or [])
     return [str(given[d]) if d < len(given) else f"x{d + 1}" for d in range(D)]
+
+
+def n_symbols(scenario: Entry) -> int:
+    """Return the number of symbols of an HMM."""
+    given = (scenario.get("labels") or {}).get("symbols") or []
+    return int((scenario.get("dims") or {}).get("n_features") or len(given))
+
+
+MOST_SHOWN = 200
+"""Parameters that a table shows; of more, the largest."""
+
+
+def largest_parameters(values: Mapping[str, float | None]) -> tuple[list[str], str]:
+    """Return the parameters that are shown, in their order, and what is left out in a sentence.
+
+    Each kind of parameter has the same share of the places; what a small one leaves is the
+    others'.
+    """
+    names = [name for name in values if not is_repeated(name)]
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(split(name)[0], []).append(name)
+    kept: set[str] = set()
+    for left, own in zip(range(len(kinds), 0, -1), sorted(kinds.values(), key=len)):
+        share = (MOST_SHOWN - len(kept)) // left
+        kept |= set(sorted(own, key=lambda name: -abs(values[name] or 0))[:share])
+    if len(names) <= MOST_SHOWN:
+        return names, ""
+    more = f"{len(names) - len(kept):,} smaller parameters are not shown; recovery.csv has all."
+    return [name for name in names if name in kept], more
 
 
 def describe(scenario: Entry, parameter: str) -> str:
@@ -187,7 +216,8 @@ def describe(scenario: Entry, parameter: str) -> str:
         case "transmat", (i, j):
             return f"{name(components, i)} → {name(components, j)}"
         case "emissionprob", (i, v):
-            return f"{name(components, i)} shows {name(symbol_names(scenario), v)}"
+            symbols = (scenario.get("labels") or {}).get("symbols") or []
+            return f"{name(components, i)} shows {name(symbols, v)}"
     return ""
 
 

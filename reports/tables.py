@@ -341,7 +341,8 @@ def matched_table(scenario: Entry) -> Table | None:
     if em is None or not reading.has_fit(em):
         return None
     path = {k: v[0] for k, v in (em.get("path") or {}).items() if v}
-    start = reading.flat(path)
+    start, final = reading.flat(path), reading.flat(em["parameters"])
+    parameters, more = reading.largest_parameters(final)
     others = [
         o for o in reading.outcomes(scenario, MATCHED) if name(o) != "em" and reading.has_fit(o)
     ]
@@ -351,18 +352,17 @@ def matched_table(scenario: Entry) -> Table | None:
             parameter,
             reading.describe(scenario, parameter),
             _eight(start.get(parameter)),
-            _eight(value),
+            _eight(final[parameter]),
             *(numbers.scientific(apart[name(o)].get(parameter)) for o in others),
         )
-        for parameter, value in reading.flat(em["parameters"]).items()
-        if not reading.is_repeated(parameter)
+        for parameter in parameters
     ]
     rows += [
         row(
             f"sds[{k}]",
             f"standard deviation of {reading.component_names(scenario)[k]}",
             _root(start.get(f"variances[{k}]")),
-            _root(reading.flat(em["parameters"]).get(f"variances[{k}]")),
+            _root(final.get(f"variances[{k}]")),
             *("" for _ in others),
         )
         for k in range(len(em["parameters"].get("variances") or []))
@@ -379,6 +379,7 @@ def matched_table(scenario: Entry) -> Table | None:
             "relative."
             if others and not reading.is_hmm(scenario)
             else "",
+            more,
         ],
     )
 
@@ -419,7 +420,9 @@ def recovery_table(scenario: Entry) -> Table | None:
     em = reading.find(scenario, "em", AS_CONFIGURED)
     truth = reading.flat(scenario.get("truth"))
     quoted = _published_values(scenario)
-    parameters = [p for p in reading.flat(fits[0]["parameters"]) if not reading.is_repeated(p)]
+    known = {id(o): _Known(o) for o in fits}
+    parameters, more = reading.largest_parameters(known[id(fits[0])].estimate)
+    apart = {id(o): {} if o is em else reading.differences(o, em) for o in fits}
     rows = []
     for parameter in parameters:
         meaning = reading.describe(scenario, parameter)
@@ -429,7 +432,8 @@ def recovery_table(scenario: Entry) -> Table | None:
         elif parameter in quoted:
             group += f" · published {quoted[parameter]}"
         for o in fits:
-            rows.append(_recovery_row(o, em, parameter, truth.get(parameter), group))
+            ours, distance = known[id(o)], apart[id(o)].get(parameter)
+            rows.append(_recovery_row(o, ours, distance, parameter, truth.get(parameter), group))
             if o.get("bootstrap"):
                 rows.append(_bootstrap_row(o, parameter, truth.get(parameter), group))
     made = table(
@@ -446,6 +450,7 @@ def recovery_table(scenario: Entry) -> Table | None:
         ],
         rows,
         [
+            more,
             _interval_note(fits),
             _bootstrap_note(fits),
             "A posterior's estimate is its mean; its digits stop where its Monte Carlo error "
@@ -460,15 +465,22 @@ def recovery_table(scenario: Entry) -> Table | None:
     return without_empty_columns(made)
 
 
+class _Known:
+    """What an outcome says of every parameter."""
+
+    def __init__(self, o: Entry) -> None:
+        interval = o.get("interval") or {}
+        self.estimate, self.sd = reading.flat(o.get("parameters")), reading.flat(o.get("sd"))
+        self.lower = reading.flat(interval.get("lower"))
+        self.upper = reading.flat(interval.get("upper"))
+
+
 def _recovery_row(
-    o: Entry, em: Entry | None, parameter: str, truth: float | None, group: str
+    o: Entry, known: _Known, apart: float | None, parameter: str, truth: float | None, group: str
 ) -> Row:
     digits = Precision(o)
-    value = reading.flat(o["parameters"]).get(parameter)
-    sd = reading.flat(o.get("sd")).get(parameter)
-    interval = o.get("interval") or {}
-    lower = reading.flat(interval.get("lower")).get(parameter)
-    upper = reading.flat(interval.get("upper")).get(parameter)
+    value, sd = known.estimate.get(parameter), known.sd.get(parameter)
+    lower, upper = known.lower.get(parameter), known.upper.get(parameter)
     between, covered = DASH, Cell(DASH)
     if lower is not None and upper is not None:
         between = f"{digits.quantile(lower, sd)} … {digits.quantile(upper, sd)}"
@@ -476,7 +488,6 @@ def _recovery_row(
             held = lower <= truth <= upper
             covered = Cell("✓ yes" if held else "✗ no", "good" if held else "bad")
     error = None if truth is None or value is None else abs(value - truth)
-    apart = None if name(o) == "em" else reading.differences(o, em).get(parameter)
     return row(
         name(o),
         digits.estimate(value, sd),
@@ -532,8 +543,14 @@ def _interval_note(fits: Sequence[Entry]) -> str:
     for o in fits:
         for parameter, reason in ((o.get("diagnostics") or {}).get("no_interval") or {}).items():
             missing.setdefault(f"{name(o)}: {reason}", []).append(parameter)
-    without = [f"{', '.join(parameters)} ({why})" for why, parameters in missing.items()]
+    without = [f"{_some(parameters)} ({why})" for why, parameters in missing.items()]
     return f"Intervals: {kinds}." + (f" None for {'; '.join(without)}." if without else "")
+
+
+def _some(names: Sequence[str], most: int = 20) -> str:
+    """Return names in a line, of many the first."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _bootstrap_note(fits: Sequence[Entry]) -> str:
@@ -818,7 +835,7 @@ SHOWN_ELSEWHERE = {
     "r_hat", "r_hat_log_likelihood", "r_hat_as_sampled", "ess_bulk", "ess_tail", "divergences",
     "e_bfmi", "settled", "elbo", "elbo_standard_error", "relabelled_draws",
     "chains_differ_in_labels", "k_hat", "k_hat_threshold", "checks", "sd_ratio_to_nuts", "chains",
-    "draws", "starts", "hits", "traceback",
+    "draws", "starts", "hits", "traceback", "no_interval",
 }  # fmt: skip
 
 

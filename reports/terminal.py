@@ -84,7 +84,7 @@ def _block(scenario: Entry, plain: Any) -> Table:
             scores = tables.scores(o)
             train, heldout = (reading.number(scores.get(key)) for key in ("train", "heldout"))
             made.add_row(
-                plain(f"  {tables.name(o)}"),
+                Text(f"  {plain(tables.name(o))}"),
                 Text(plain(_short(o)), style=COLOURS[verdicts.tone(o)]),
                 plain(_status(o)),
                 plain(digits.nats_at_mean(scenario, train, _decimals(train))),

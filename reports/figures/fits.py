@@ -271,7 +271,7 @@ def is_complement(scenario: Entry, parameter: str) -> bool:
         "weights": K - 1,
         "startprob": K - 1,
         "transmat": K - 1,
-        "emissionprob": len(reading.symbol_names(scenario)) - 1,
+        "emissionprob": reading.n_symbols(scenario) - 1,
     }
     return name in last and index[-1] == last[name] and last[name] > 0
 
