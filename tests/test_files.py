@@ -268,9 +268,10 @@ def test_a_packed_table_is_read_whatever_it_is_called(tmp_path, packing, ending)
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_a_damaged_packing_is_said_in_a_line(tmp_path, packing):
     whole = PACKINGS[packing]
-    for share in (0.1, 0.5, 0.9):
-        said = refusal(tmp_path, whole[: int(len(whole) * share)], name=f"data.{packing}")
-        assert "damaged or cut short" in said or (packing == "tar" and share < 0.5), said
+    length = 512 + len(TABLE) if packing == "tar" else len(whole)  # behind it there are only zeros
+    for share in (0.3, 0.6, 0.9):
+        said = refusal(tmp_path, whole[: int(length * share)], name=f"data.{packing}")
+        assert "damaged or cut short" in said
 
 
 def test_archives_hold_one_table(tmp_path):
@@ -374,8 +375,8 @@ def test_a_model_of_more_parameters_than_a_report_can_show_is_refused(tmp_path):
     rows = "\n".join(map(str, range(12_000)))
     path = tmp_path / "data.csv"
     path.write_text(f"s\n{rows}\n")
-    with pytest.raises(DataError, match=r"1,200,\d+ parameters, more than 1,000,000"):
-        scenario(path, "categorical_hmm", 99)
+    with pytest.raises(DataError, match="1,222,302 parameters, more than 1,000,000"):
+        scenario(path, "categorical_hmm", 101)
     own, _ = scenario(path, "categorical_hmm", 50)
     assert own.n_iter < 50, "the paths of the matched fits are bounded too"
 
@@ -524,7 +525,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_fits(
     monkeypatch.chdir(tmp_path)
     Path("data.csv").write_text("x\n1\n2\n4\n")
     monkeypatch.setattr("lockstep.comparisons.suite.compare", lambda *_: pytest.fail("it began"))
-    for options in (["--out", out], ["--json", f"{out}/results.json"]):
+    for options in (["--out", out], ["--json", f"{out}/{'n' * 300}/results.json"]):
         code = cli.main(
             ["compare", "data.csv", "--model", "gaussian-mixture-1d", "--components", "2", *options]
         )
