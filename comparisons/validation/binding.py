@@ -206,7 +206,7 @@ def _by_field(
         if len(returned) < len(order):
             raise ValueError(f"{len(returned)} values were returned; expected {', '.join(order)}")
         return dict(zip(order, returned)), list(returned[len(order) :])
-    fields = {}
+    fields: dict[str, Any] = {}
     for key, value in getattr(returned, "__dict__", {}).items():
         if (name := role_of(key, names)) is not None:
             fields.setdefault(name, value)
