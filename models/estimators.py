@@ -698,9 +698,8 @@ def _of_model(covariances: ArrayLike, kind: str, shape: tuple[int, ...]) -> Floa
 def _of_type(covariances: Floats, kind: str) -> Floats:
     """Return covariances as a model has them in the shape of their type."""
     if kind == "tied":
-        return covariances[0].copy()
-    of_type: Floats = (covariances[:, 0] if kind == "spherical" else covariances).copy()
-    return of_type
+        return np.array(covariances[0])
+    return np.array(covariances[:, 0] if kind == "spherical" else covariances)
 
 
 def _chunks(source: Any) -> Iterator[Any]:
