@@ -135,12 +135,13 @@ def _yes_or_no(name: str, value: Any) -> None:
 def _random(random_state: Any) -> np.random.RandomState:
     """Return the generator that was given, or one made of the seed."""
     try:
-        return check_random_state(random_state)
+        generator: np.random.RandomState = check_random_state(random_state)
     except ValueError:
         raise ValueError(
             f"random_state={random_state!r} cannot be used to seed a RandomState: give an integer "
             "from 0 to 2**32 - 1, a numpy.random.RandomState or None"
         ) from None
+    return generator
 
 
 def _weights(given: Any, number: int, what: str) -> Floats | None:
@@ -417,9 +418,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: ARG002
         """Return the mean log-likelihood of the rows (or per unit of weight), in nats."""
         values = self.score_samples(X, sample_weight)
-        return float(
-            values.sum() / _mass(len(values), _weights(sample_weight, len(values), "rows"))
-        )
+        weights = _weights(sample_weight, len(values), "rows")
+        return float(values.sum() / _mass(len(values), weights))
 
     def predict(self, X: Any) -> Integers:
         """Return the most probable component of each row, shape (N,)."""
@@ -537,7 +537,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 ensure_all_finite=False,
                 ensure_min_samples=at_least,
             )
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             if not issparse(X):
                 _numbers(X)
             raise
@@ -720,14 +720,17 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _numbers(X: Any) -> Any:
-    """Return anything but complex numbers as an array of numbers, or say what is none."""
+    """Return anything but complex arrays as an array of numbers, or say what is none.
+
+    Of arrays this is a TypeError, as in scikit-learn.
+    """
     try:
         array = records.plain(X, "X")
         return array if array.dtype.kind in "biuf" else records.floats(array, "X")
     except ValueError as error:
-        if np.iscomplexobj(X):
-            return X
-        if isinstance(X, np.ndarray):  # scikit-learn's type and words
+        if isinstance(X, np.ndarray):
+            if np.iscomplexobj(X):
+                return X
             raise TypeError(f"{error}; every argument must be a string or a number") from None
         raise
 
@@ -743,6 +746,7 @@ def _shaped(name: str, given: Any, shape: tuple[int, ...]) -> Floats:
 
 def _shape_of(kind: str, K: int, D: int) -> tuple[int, ...]:
     """Return the shape of covariances and precisions of a kind."""
+    _one_of("covariance_type", kind, COVARIANCE_TYPES)
     return {"full": (K, D, D), "tied": (D, D), "diag": (K, D), "spherical": (K,)}[kind]
 
 
@@ -772,17 +776,20 @@ def _chunks(source: Any) -> Iterator[Any]:
     """Yield pieces of shape (n, D) of an array, of the file at a path, or of an iterable."""
     if isinstance(source, str | os.PathLike):
         source = _opened(os.fspath(source))
-    elif (
-        isinstance(source, Sequence)
-        and len(source)
-        and records.plain(source[0], "a chunk").ndim < 2
-    ):
-        source = records.plain(source, "X")  # a list of rows
+    elif _is_list_of_rows(source):
+        source = records.plain(source, "X")
     if hasattr(source, "shape"):
         source = chunks.rows(source)()
     if not isinstance(source, Iterable):
         raise TypeError(f"X is of type {type(source).__name__}; give an array, a path or chunks")
     yield from source
+
+
+def _is_list_of_rows(source: Any) -> bool:
+    """Return whether this is one chunk in nested lists, and no list of chunks."""
+    if not isinstance(source, Sequence) or not len(source):
+        return False
+    return records.plain(source[0], "a chunk").ndim < 2
 
 
 def _opened(path: str) -> Any:
@@ -1143,13 +1150,10 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
     def _sequences(self, X: Any, lengths: Any) -> Sequences:
         """Return the data as the model takes them; the first data set n_features."""
         X = records.plain(X, "X")
-        if self.missing and X.dtype.kind == "f":  # all that a column of integers with holes can be
-            whole = np.where(np.isnan(X), categorical_hmm.MASKED, X)
-            X = (
-                whole.astype(np.int64)
-                if np.all(np.abs(whole) < 2**53) and np.all(whole == np.rint(whole))
-                else X
-            )
+        if self.missing and X.dtype.kind == "f":  # so pandas holds integers with a hole
+            filled = np.where(np.isnan(X), categorical_hmm.MASKED, X)
+            if np.all((np.abs(filled) < 2**53) & (filled == np.rint(filled))):
+                X = filled.astype(np.int64)
         if X.ndim > 2 or X.ndim == 0 or X.size != len(X) or not X.size:
             raise ValueError(
                 f"X has shape {X.shape}; symbols need shape (T, 1) or (T,) with T >= 1: sequences "

@@ -219,7 +219,7 @@ def e_step(
     log_likelihood : float
         Of `parameters`, in nats.
     """
-    x = check_chunk(x, {}, missing=True)
+    x = _rows(x)
     w = records.checked_weights(weights, len(x))
     x, w = x[w > 0], w[w > 0]
     joint = log_joint(parameters, x)  # (N, K)
@@ -417,15 +417,19 @@ def _refuse_constant(x: Floats) -> None:
         raise ValueError(f"every value is {x[0]:g}: a constant has no mixture to find")
 
 
+def _rows(data: Any) -> Floats:
+    x = records.floats(data, "x")
+    if x.ndim != 1:
+        raise ValueError(f"x has shape {x.shape}; a 1D mixture needs shape (N,)")
+    return x
+
+
 def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:  # noqa: ARG001
     """Return a part of the data as a float array of shape (N,).
 
     As `check_data`, without what can only be asked of the whole.
     """
-    x = records.finite_floats(data, "x", missing=missing)
-    if x.ndim != 1:
-        raise ValueError(f"x has shape {x.shape}; a 1D mixture needs shape (N,)")
-    return x
+    return records.finite_floats(_rows(data), "x", missing=missing)
 
 
 def size(x: Floats) -> int:

@@ -278,7 +278,7 @@ def e_step(
     log_likelihood : float
         Of `parameters`, in nats.
     """
-    x = check_chunk(x, dims(parameters), missing=True)
+    x = _rows(x)
     w = records.checked_weights(weights, len(x))
     x, w = x[w > 0], w[w > 0]
     joint = log_joint(parameters, x)  # (N, K)
@@ -609,14 +609,19 @@ def _refuse_unseen(x: Floats) -> None:
         raise ValueError(f"column {d} was never observed: leave it out")
 
 
+def _rows(data: Any) -> Floats:
+    x = records.floats(data, "x")
+    if x.ndim != 2 or not x.shape[1]:
+        raise ValueError(f"x has shape {x.shape}; this mixture needs shape (N, D)")
+    return x
+
+
 def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:
     """Return a part of the data as a float array of shape (N, D).
 
     As `check_data`, without what can only be asked of the whole.
     """
-    x = records.finite_floats(data, "x", missing=missing)
-    if x.ndim != 2 or not x.shape[1]:
-        raise ValueError(f"x has shape {x.shape}; this mixture needs shape (N, D)")
+    x = records.finite_floats(_rows(data), "x", missing=missing)
     if (D := dims.get("n_columns", x.shape[1])) != x.shape[1]:
         raise ValueError(f"x has shape {x.shape}; the parameters are for {D} columns")
     return x

@@ -249,9 +249,11 @@ def normalised(p: Floats, name: str) -> Floats:
     ValueError
         If one has a negative entry, or a sum that is further from 1 than by `ROUNDED`.
     """
+    if not p.size:
+        raise ValueError(f"{name} is empty")
     sums = p.sum(axis=-1, keepdims=True)
-    off = float(np.abs(sums - 1).max(initial=0.0))
-    if not (off <= ROUNDED and p.min(initial=0.0) >= 0):
+    off = float(np.abs(sums - 1).max())
+    if not (off <= ROUNDED and p.min() >= 0):
         raise ValueError(
             f"{name} must have no negative entry and rows that sum to 1, but the sums are "
             f"{sums[..., 0]} and the smallest entry is {p.min():g}"
@@ -434,6 +436,8 @@ ENTRIES = 2**26
 def refuse_large(n_components: int, n_features: int) -> None:
     """Raise ValueError if matrices of K x K or K x V probabilities would not fit into memory."""
     K, V = n_components, n_features
+    refuse_no_count("n_components", K)
+    refuse_no_count("n_features", V)
     if K * max(K, V) > ENTRIES:
         raise ValueError(
             f"{K} states and {V} symbols need a matrix of {K * max(K, V) * 8 / 1e9:.3g} GB: "
