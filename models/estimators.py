@@ -580,9 +580,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def _parameters(self) -> gaussian_mixture.Parameters:
         """Return the fitted parameters as the model's record."""
         weights, means, covariances = (
-            records.finite_floats(getattr(self, name), name)
+            records.floats(getattr(self, name), name)
             for name in ("weights_", "means_", "covariances_")
         )
+        if not (np.isfinite(means).all() and np.isfinite(covariances).all()):
+            raise ValueError("means_ and covariances_ must be finite, and are not")
         shape = means.shape if means.ndim == 2 else (len(weights), self.n_features_in_)
         expected = {"weights_": shape[:1], "means_": shape}
         expected["covariances_"] = _shape_of(self.covariance_type, *shape)

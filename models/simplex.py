@@ -37,9 +37,13 @@ def posterior(joint: Floats, nearest: Callable[[], Floats]) -> Floats:
         Returns the same up to constants, for rows so far from everything that each density
         is zero.
     """
-    lost = np.isneginf(joint.max(axis=-1))
-    if lost.any():
-        joint = np.where(lost[..., None], nearest(), joint)
+    largest = joint.max(axis=-1, keepdims=True)
+    far = largest < -1e6  # beside such numbers logsumexp would lose the logarithm of a sum
+    if far.any():
+        if np.isneginf(largest).any():
+            joint = np.where(np.isneginf(largest), nearest(), joint)
+            largest = joint.max(axis=-1, keepdims=True)
+        joint = np.where(far, joint - largest, joint)
     return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
 
 
