@@ -58,6 +58,10 @@ fuzz-files: env  ## Read 2,000 mangled CSV files: each must end in data or in on
 peer-tests: env  ## Run scikit-learn's and hmmlearn's own tests on our estimators
 	@$(BIN)/python tests/peers/run.py $(ARGS)
 
+.PHONY: fuzz
+fuzz: env  ## Make 10,000 random calls, most with something wrong (ARGS="500" for fewer)
+	@$(BIN)/python tests/fuzz.py $(ARGS)
+
 .PHONY: coverage
 coverage: env  ## Simulate 1,000 data sets and write docs/coverage.md
 	@$(BIN)/python -m lockstep.comparisons.studies docs/coverage.md

@@ -41,7 +41,7 @@ class Model(Protocol):
     TITLE: str
     Parameters: type[records.Parameters]
     Statistics: type[records.Statistics]
-    Prior: type[records.Record]
+    Prior: type[records.Prior]
 
     def check_parameters(self, given: Mapping[str, Any]) -> records.Parameters:
         """Return parameters made of nested lists by name, or raise ValueError."""
@@ -139,6 +139,7 @@ class Model(Protocol):
 
 
 SHARED = (
+    "admission",
     "bayesian",
     "chunks",
     "em",

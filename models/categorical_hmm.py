@@ -95,7 +95,7 @@ def _flat() -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Prior(records.Record):
+class Prior(records.Prior):
     """Dirichlet priors of the rows: each value is one more than a count seen beforehand.
 
     Attributes
@@ -114,10 +114,25 @@ class Prior(records.Record):
         super().__post_init__()
         simplex.refuse_spiked(**self.arrays())
 
+    def refuse_misfit(self, parameters: records.Parameters) -> None:
+        """Raise ValueError if a field does not broadcast to its parameter, or is not finite."""
+        for (name, array), p in zip(self.arrays().items(), parameters.arrays().values()):
+            sizes = zip(reversed(array.shape), reversed(p.shape))
+            if array.ndim > p.ndim or any(a not in (1, b) for a, b in sizes):
+                raise ValueError(f"{name} has shape {array.shape}; expected () or {p.shape}")
+            if not array.max() <= records.LARGEST:
+                raise ValueError(f"{name} must be finite, and is {array}")
+
     def log_density(self, parameters: Parameters) -> float:
         """Return the log-density without its constant: what MAP-EM adds to the log-likelihood."""
         pairs = zip(self.arrays().values(), parameters.arrays().values())
         return sum(simplex.log_dirichlet(concentration, p) for concentration, p in pairs)
+
+
+def refuse_beyond(symbols: Integers, V: int) -> None:
+    """Raise ValueError if a symbol is not one of -1 .. V - 1."""
+    if len(symbols) and not (symbols.min() >= MASKED and symbols.max() < V):
+        check_chunk((symbols,), {"n_features": V}, missing=True)
 
 
 def emission_likelihoods(parameters: Parameters, symbols: Integers) -> Floats:
@@ -126,7 +141,14 @@ def emission_likelihoods(parameters: Parameters, symbols: Integers) -> Floats:
     Returns
     -------
     ndarray, shape (T, ..., K)
+
+    Raises
+    ------
+    ValueError
+        If a symbol is none of the model's.
     """
+    V = parameters.emissionprob.shape[-1]
+    (symbols,) = check_chunk((symbols,), {"n_features": V}, missing=True)
     b = np.ascontiguousarray(np.moveaxis(parameters.emissionprob[..., symbols], -1, 0))
     b[symbols == MASKED] = 1
     return b
@@ -198,6 +220,8 @@ def log_likelihood(parameters: Parameters, sequences: Sequences) -> Floats:
     ndarray, shape (...)
         Minus infinity where the symbols are impossible.
     """
+    V = parameters.emissionprob.shape[-1]
+    sequences = check_chunk(sequences, {"n_features": V}, missing=True)
     total = np.zeros(parameters.startprob.shape[:-1])
     with np.errstate(divide="ignore"):
         for symbols in sequences:
@@ -229,6 +253,12 @@ def log_joint(
     begins : array_like of int, optional
         The steps at which a sequence begins.
     """
+    path = np.asarray(path)
+    if path.shape != symbols.shape:
+        raise ValueError(
+            f"the path has shape {path.shape}; expected {symbols.shape}, as the symbols"
+        )
+    (path,) = check_chunk((path,), {"n_features": parameters.startprob.shape[-1]})
     moves = np.ones(len(path), bool)
     moves[np.asarray(begins)] = False
     seen = symbols != MASKED
@@ -240,6 +270,15 @@ def log_joint(
         ]
     )
     return float(simplex.to_logs(factors).sum())
+
+
+def refuse_impossible(symbols: Integers, scales: Floats, n: int = 0) -> None:
+    """Raise ValueError if sequence n is impossible: a scale that `forward` returned is zero."""
+    for t in np.flatnonzero(scales == 0):
+        raise ValueError(
+            f"sequence {n} is impossible under these parameters: symbol {symbols[t]} at step "
+            f"{t} has probability zero"
+        )
 
 
 def viterbi(parameters: Parameters, symbols: Integers) -> Integers:
@@ -296,17 +335,14 @@ def e_step(
         If a sequence has probability zero: then there is no ``p(z | x)``.
     """
     K, V = parameters.emissionprob.shape
+    sequences = check_chunk(sequences, dims(parameters), missing=True)
     statistics = Statistics(np.zeros(K), np.zeros((K, K)), np.zeros((K, V)))
     total = 0.0
     w = records.checked_weights(weights, len(sequences), "sequence")
     for n in np.flatnonzero(w):
         symbols = sequences[n]
         alpha, scales = forward(parameters, symbols)  # (T, K), (T,)
-        for t in np.flatnonzero(scales == 0):
-            raise ValueError(
-                f"sequence {n} is impossible under these parameters: symbol {symbols[t]} at step "
-                f"{t} has probability zero"
-            )
+        refuse_impossible(symbols, scales, int(n))
         beta = backward(parameters, symbols, scales)  # (T, K)
         gamma = w[n] * alpha * beta  # (T, K)  p(z_t = i | x)                 (13.64)
         b = emission_likelihoods(parameters, symbols)
@@ -479,14 +515,19 @@ def sample(
     parameters: Parameters, size: int | Sequence[int], rng: np.random.Generator
 ) -> Sequences:
     """Draw one sequence of `size` symbols, or one of each length in `size`."""
-    lengths = [size] if isinstance(size, int) else size
-    K, V = parameters.emissionprob.shape
+    lengths = size if isinstance(size, Sequence | np.ndarray) else [size]
+    for T in lengths:
+        records.refuse_no_count("size", T, 0)
+    startprob, transmat, emissionprob = (
+        records.normalised(p, name) for name, p in parameters.arrays().items()
+    )
+    K, V = emissionprob.shape
     sequences = []
     for T in lengths:
         z, symbols = 0, np.empty(T, dtype=np.int64)
         for t in range(T):
-            z = int(rng.choice(K, p=parameters.transmat[z] if t else parameters.startprob))
-            symbols[t] = rng.choice(V, p=parameters.emissionprob[z])
+            z = int(rng.choice(K, p=transmat[z] if t else startprob))
+            symbols[t] = rng.choice(V, p=emissionprob[z])
         sequences.append(symbols)
     return tuple(sequences)
 
@@ -500,7 +541,10 @@ def start(
 
     States are in descending order of their probability of symbol 0.
     """
+    if "n_features" not in dims:
+        raise ValueError("dims lack n_features, the number of symbols")
     K, V = dims["n_components"], dims["n_features"]
+    records.refuse_large(K, V)
     emissionprob = rng.dirichlet(np.ones(V), size=K)
     return Parameters(
         startprob=rng.dirichlet(np.ones(K)),
@@ -550,29 +594,57 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
 def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Sequences:
     """Return a part of the data as a tuple of integer sequences.
 
-    As `check_data`, without what can only be asked of the whole.
+    As `check_data`, without what can only be asked of the whole. NaN and NA, which stand for a
+    hole in a column of integers, become -1 if values may be missing.
     """
-    sequences = []
     lowest, V = MASKED if missing else 0, dims.get("n_features", np.iinfo(np.int64).max)
+    try:
+        sequences = tuple(data)
+    except TypeError:
+        raise ValueError(f"data are a {type(data).__name__}; give a tuple of sequences") from None
+    if not sequences:
+        return sequences
+    if all(map(_native, sequences)):  # many short ones are checked at once
+        symbols = np.concatenate(sequences)
+        if symbols.min() >= lowest and symbols.max() < V:
+            return sequences
     wanted = "0, 1, 2, ..." if "n_features" not in dims else f"0 .. {V - 1}"
-    for n, given in enumerate(data):
-        array = np.asarray(given)
-        if array.ndim != 1 or not len(array):
-            raise ValueError(
-                f"sequence {n} has shape {array.shape}; each needs shape (T,) with T >= 1 "
-                "(wrap a single sequence in a tuple)"
-            )
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"sequence {n} has symbols that are no numbers: one is {given[0]!r}")
-        symbols = array.astype(np.int64)
-        for t in np.flatnonzero((symbols != array) | (symbols < lowest) | (symbols >= V)):
-            mend = f"; missing=True takes {MASKED} for a symbol not observed"
-            raise ValueError(
-                f"symbol {array[t]} at step {t} of sequence {n} is not one of {wanted}"
-                f"{mend if symbols[t] == MASKED else ''}"
-            )
-        sequences.append(symbols)
-    return tuple(sequences)
+    return tuple(_symbols(given, n, lowest, V, wanted) for n, given in enumerate(sequences))
+
+
+def _native(symbols: Any) -> bool:
+    """Return whether these are as `check_chunk` returns them, but for the symbols' range."""
+    return (
+        type(symbols) is np.ndarray
+        and symbols.dtype == np.int64
+        and symbols.ndim == 1
+        and symbols.flags.c_contiguous
+        and symbols.flags.aligned
+        and len(symbols) > 0
+    )
+
+
+def _symbols(given: Any, n: int, lowest: int, V: int, wanted: str) -> Integers:
+    """Return sequence n as integers from `lowest` to V - 1, or raise ValueError."""
+    array = records.plain(given, f"sequence {n}")
+    if array.ndim != 1 or not len(array):
+        raise ValueError(
+            f"sequence {n} has shape {array.shape}; each needs shape (T,) with T >= 1 "
+            "(wrap a single sequence in a tuple)"
+        )
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"sequence {n} has symbols that are no numbers: one is {str(array[0])!r}")
+    if lowest == MASKED and array.dtype.kind == "f":
+        array = np.where(np.isnan(array), MASKED, array)
+    with np.errstate(invalid="ignore"):
+        symbols = np.require(array, np.int64, ["C", "A"])
+    for t in np.flatnonzero((symbols != array) | (symbols < lowest) | (symbols >= V)):
+        hole = symbols[t] == array[t] == MASKED or array[t] != array[t]
+        mend = f"; missing=True takes {MASKED} for a symbol not observed" if hole else ""
+        raise ValueError(
+            f"symbol {array[t]} at step {t} of sequence {n} is not one of {wanted}{mend}"
+        )
+    return symbols
 
 
 def split(symbols: Integers, offsets: Integers) -> Sequences:

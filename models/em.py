@@ -15,7 +15,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import MappingProxyType
@@ -24,8 +24,24 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from lockstep.models import Data, Model, kernels, simplex
+from lockstep.models.admission import (
+    admitted,
+    admitted_data,
+    admitted_parameters,
+    not_observed,
+    refuse_misfit,
+    refuse_no_generator,
+)
 from lockstep.models.fits import PointFit, Status
-from lockstep.models.records import DegenerateError, Floats, Parameters, Statistics, checked_weights
+from lockstep.models.records import (
+    DegenerateError,
+    Floats,
+    Parameters,
+    Statistics,
+    checked_weights,
+    refuse_extreme,
+    refuse_no_count,
+)
 
 TOLERANCE = 1e-9
 """Stop when no parameter moved by more than this, in units that the model has no scale in.
@@ -106,8 +122,10 @@ def fit(
     ----------
     model : Model
     start : Parameters
+        Probabilities may be rounded: sums within 1e-5 of 1 are divided out.
     data : Data
-        As the model's `check_data` returns them.
+        Whatever the model's `check_data` takes; NaN, or in a sequence -1, is a value that was not
+        observed, and the fit's message counts them.
     weights : ndarray, optional
         How often each observation (for the HMM each sequence) counts.
     **settings
@@ -117,7 +135,31 @@ def fit(
     -------
     PointFit
         Its `trace` has the log-likelihood after 0, 1, ... iterations.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If start, data, weights or settings are not sound or do not fit one another, or a
+        sequence is impossible at the start.
     """
+    start, data, weights = admitted(model, start, data, weights)
+    refuse_misfit(model, start, settings)
+    fit = fit_admitted(model, start, data, weights=weights, **settings)
+    if number := not_observed(data):
+        ending = f"; {number} values were not observed, and are summed out"
+        fit = replace(fit, message=fit.message + ending)
+    return fit
+
+
+def fit_admitted(
+    model: Model,
+    start: Parameters,
+    data: Data,
+    *,
+    weights: Floats | None = None,
+    **settings: Unpack[Settings],
+) -> PointFit:
+    """Iterate EM as `fit` does, for a caller that has checked what it gives (see `admitted`)."""
     return _climb(model, start, kernels.Expectation(model, data, weights), **settings)
 
 
@@ -151,17 +193,22 @@ def fit_chunks(
     -------
     PointFit
     """
+    start = admitted_parameters(model, start)
+    refuse_misfit(model, start, settings)
+    for name, function in (("chunks", chunks), ("weights", weights)):
+        if not callable(function) and (name == "chunks" or function is not None):
+            raise TypeError(f"{name} must be a function that returns a fresh iterable, and is none")
     e_step, dims = kernels.e_step(model), model.dims(start)
 
     def expect(parameters: Parameters) -> tuple[Statistics, float]:
         total: Statistics | None = None
-        log_likelihood = 0.0
-        parts = chunks() if weights is None else zip(chunks(), weights(), strict=True)
-        for part in parts:
-            data, w = (part, None) if weights is None else part
-            statistics, of_chunk = e_step(
-                parameters, model.check_chunk(data, dims, missing=missing), w
-            )
+        log_likelihood, largest = 0.0, 0.0
+        for data, w in _pairs(chunks(), None if weights is None else weights()):
+            data = model.check_chunk(data, dims, missing=missing)
+            if w is not None:
+                w = checked_weights(w, len(data))
+                largest = max(largest, w.max(initial=0.0))
+            statistics, of_chunk = e_step(parameters, data, w)
             total = statistics if total is None else total + statistics
             log_likelihood += of_chunk
         if total is None:
@@ -169,9 +216,27 @@ def fit_chunks(
                 "there are no chunks: each call must return a fresh iterable, "
                 "as 'lambda: iter(parts)' does and 'lambda: generator' does not"
             )
+        if weights is not None:
+            refuse_extreme(np.array([largest]), "weights")
         return total, log_likelihood
 
     return _climb(model, start, expect, **settings)
+
+
+def _pairs(chunks: Iterable[Any], weights: Iterable[Any] | None) -> Iterator[tuple[Any, Any]]:
+    """Yield each chunk with its weights, or None."""
+    if weights is None:
+        yield from ((chunk, None) for chunk in chunks)
+        return
+    rest = iter(weights)
+    for chunk in chunks:
+        for w in rest:
+            yield chunk, w
+            break
+        else:
+            raise ValueError("there are weights for fewer chunks than there are")
+    for _ in rest:
+        raise ValueError("there are weights for more chunks than there are")
 
 
 @dataclass(frozen=True)
@@ -434,19 +499,20 @@ def fit_best(
         ``hits`` how many reached its optimum. A degenerate fit is kept only if every start
         degenerated.
     """
+    refuse_no_count("n_starts", n_starts)
+    refuse_no_generator(rng)
+    data, weights = admitted_data(model, data, dims, weights)
     if weights is not None:
-        weights = checked_weights(weights, len(data))
         kept = np.flatnonzero(weights)
         data = tuple(data[n] for n in kept) if isinstance(data, tuple) else data[kept]
         weights = weights[kept]
-    fits = [
-        fit(model, model.start(data, dims, rng), data, weights=weights, **settings)
-        for _ in range(n_starts)
-    ]
+    starts = [model.start(data, dims, rng) for _ in range(n_starts)]
+    refuse_misfit(model, starts[0], settings)
+    fits = [fit_admitted(model, start, data, weights=weights, **settings) for start in starts]
     # Where a component collapses the likelihood is unbounded: the higher, the less it means.
     sound = [f for f in fits if f.status is not Status.DEGENERATE] or fits
     best = max(sound, key=final_objective)
-    starts = [{"status": str(f.status), "log_likelihood": final_log_likelihood(f)} for f in fits]
+    ends = [{"status": str(f.status), "log_likelihood": final_log_likelihood(f)} for f in fits]
     hits = sum(final_objective(f) >= final_objective(best) - SAME_OPTIMUM for f in sound)
     message = f"{best.message}; {hits} of {n_starts} starts reached this optimum"
     if degenerate := len(fits) - len(sound):
@@ -454,7 +520,7 @@ def fit_best(
     return replace(
         best,
         message=message,
-        details={**best.details, "starts": starts, "hits": hits},
+        details={**best.details, "starts": ends, "hits": hits},
     )
 
 

@@ -94,7 +94,7 @@ class Statistics(records.Statistics):
 
 
 @dataclass(frozen=True, eq=False)
-class Prior(records.Record):
+class Prior(records.Prior):
     """The conjugate prior, the same for every component ([3]_, section 3).
 
     Weights are Dirichlet; a component's variance is inverse gamma(df / 2, scale / 2), and its
@@ -119,6 +119,8 @@ class Prior(records.Record):
     df: Floats
     scale: Floats
     concentration: Floats = field(default_factory=lambda: np.array(1.0))
+
+    SHAPES: ClassVar = dict.fromkeys(("mean", "strength", "df", "scale", "concentration"), "")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -162,10 +164,11 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
     -------
     ndarray, shape (..., N, K)
     """
+    x = check_chunk(x, {}, missing=True)
     weights, means, variances = (a[..., None, :] for a in parameters.arrays().values())
-    log_density = -0.5 * (  # (..., N, K)
-        np.log(2 * np.pi * variances) + (x[:, None] - means) ** 2 / variances
-    )
+    with np.errstate(over="ignore"):  # so far away the density is zero
+        squares = (x[:, None] - means) ** 2 / variances  # (..., N, K)
+    log_density = -0.5 * (np.log(2 * np.pi * variances) + squares)
     return simplex.to_logs(weights) + np.where(np.isnan(x)[:, None], 0.0, log_density)
 
 
@@ -194,7 +197,7 @@ def responsibilities(parameters: Parameters, x: Floats) -> Floats:
         Probabilities; each row sums to 1.
     """
     joint = log_joint(parameters, x)
-    return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
+    return simplex.posterior(joint, lambda: simplex.nearest(log_joint, parameters, x))
 
 
 def e_step(
@@ -216,11 +219,14 @@ def e_step(
     log_likelihood : float
         Of `parameters`, in nats.
     """
+    x = _rows(x)
     w = records.checked_weights(weights, len(x))
     x, w = x[w > 0], w[w > 0]
     joint = log_joint(parameters, x)  # (N, K)
     evidence = logsumexp(joint, axis=-1)  # (N,)  log p(x_n)
-    r = w[:, None] * np.exp(joint - evidence[:, None])  # (N, K)  (9.23)
+    r = w[:, None] * simplex.posterior(  # (N, K)  (9.23)
+        joint, lambda: simplex.nearest(log_joint, parameters, x)
+    )
     missing = np.isnan(x)[:, None]
     centred = np.where(missing, 0.0, x[:, None] - parameters.means)  # (N, K)
     squares = np.where(missing, parameters.variances, centred**2)  # a missing one's is expected
@@ -402,7 +408,9 @@ def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Float
     -------
     ndarray, shape (size,)
     """
-    z = rng.choice(parameters.n_components, size=size, p=parameters.weights)
+    records.refuse_no_count("size", size, 0)
+    weights = records.normalised(parameters.weights, "weights")
+    z = rng.choice(parameters.n_components, size=size, p=weights)
     return rng.normal(parameters.means[z], np.sqrt(parameters.variances[z]))
 
 
@@ -413,7 +421,10 @@ def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Param
     """
     K = dims["n_components"]
     x = x[~np.isnan(x)]
-    means = np.sort(rng.choice(np.unique(x), K, replace=False))
+    values = np.unique(x)
+    records.refuse_too_few(len(values), K, "distinct values")
+    _refuse_constant(values)
+    means = np.sort(rng.choice(values, K, replace=False))
     return Parameters(np.full(K, 1 / K), means, np.full(K, x.var()))
 
 
@@ -453,10 +464,21 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     x = check_chunk(data, dims, missing=missing)
     seen = x[~np.isnan(x)]
     records.refuse_too_few(len(seen), dims["n_components"])
-    if seen.min() == seen.max():
-        raise ValueError(f"every value is {seen[0]:g}: a constant has no mixture to find")
+    _refuse_constant(seen)
     records.refuse_unit(x, "x")
     records.refuse_too_few(len(np.unique(seen)), dims["n_components"], "distinct values")
+    return x
+
+
+def _refuse_constant(x: Floats) -> None:
+    if x.min() == x.max():
+        raise ValueError(f"every value is {x[0]:g}: a constant has no mixture to find")
+
+
+def _rows(data: Any) -> Floats:
+    x = records.floats(data, "x")
+    if x.ndim != 1:
+        raise ValueError(f"x has shape {x.shape}; a 1D mixture needs shape (N,)")
     return x
 
 
@@ -465,10 +487,7 @@ def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) ->
 
     As `check_data`, without what can only be asked of the whole.
     """
-    x = records.finite_floats(data, "x", missing=missing)
-    if x.ndim != 1:
-        raise ValueError(f"x has shape {x.shape}; a 1D mixture needs shape (N,)")
-    return x
+    return records.finite_floats(_rows(data), "x", missing=missing)
 
 
 def size(x: Floats) -> int:

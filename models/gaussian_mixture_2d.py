@@ -103,7 +103,7 @@ def _squares(d: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Prior(records.Record):
+class Prior(records.Prior):
     """The conjugate prior, the same for every component ([3]_, section 3).
 
     Weights are Dirichlet; a component's covariance is inverse Wishart(df, scale), and its mean
@@ -130,6 +130,8 @@ class Prior(records.Record):
     df: Floats
     scale: Floats
     concentration: Floats = field(default_factory=lambda: np.array(1.0))
+
+    SHAPES: ClassVar = {"mean": "D", "strength": "", "df": "", "scale": "DD", "concentration": ""}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -213,6 +215,7 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
     DegenerateError
         If a covariance is not positive definite.
     """
+    x = check_chunk(x, {"n_columns": parameters.means.shape[-1]}, missing=True)
     log_weights = simplex.to_logs(parameters.weights)[..., None]
     joint = np.empty((*parameters.weights.shape, len(x)))  # (..., K, N)
     for seen, rows in patterns(x):
@@ -222,7 +225,9 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
         u = np.linalg.solve(L, centred)  # (..., K, D, N)
         half_log_det = np.log(np.diagonal(L, axis1=-2, axis2=-1)).sum(axis=-1)  # (..., K)
         log_scale = -0.5 * seen.sum() * np.log(2 * np.pi) - half_log_det
-        joint[..., rows] = log_weights + log_scale[..., None] - 0.5 * (u**2).sum(axis=-2)
+        with np.errstate(over="ignore"):  # so far away the density is zero
+            squares = (u**2).sum(axis=-2)  # (..., K, N)
+        joint[..., rows] = log_weights + log_scale[..., None] - 0.5 * squares
     return np.moveaxis(joint, -2, -1)
 
 
@@ -251,7 +256,7 @@ def responsibilities(parameters: Parameters, x: Floats) -> Floats:
         Probabilities; each row sums to 1.
     """
     joint = log_joint(parameters, x)
-    return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
+    return simplex.posterior(joint, lambda: simplex.nearest(log_joint, parameters, x))
 
 
 def e_step(
@@ -273,11 +278,14 @@ def e_step(
     log_likelihood : float
         Of `parameters`, in nats.
     """
+    x = _rows(x)
     w = records.checked_weights(weights, len(x))
     x, w = x[w > 0], w[w > 0]
     joint = log_joint(parameters, x)  # (N, K)
     evidence = logsumexp(joint, axis=-1)  # (N,)  log p(x_n)
-    r = w[:, None] * np.exp(joint - evidence[:, None])  # (N, K)  (9.23)
+    r = w[:, None] * simplex.posterior(  # (N, K)  (9.23)
+        joint, lambda: simplex.nearest(log_joint, parameters, x)
+    )
     first, second = np.zeros(parameters.means.shape), np.zeros(parameters.covariances.shape)
     for seen, rows in patterns(x):
         centred, left = completed(parameters, x[rows], seen)  # (K, N, D), (K, D, D)
@@ -580,8 +588,10 @@ def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Float
     -------
     ndarray, shape (size, D)
     """
-    z = rng.choice(parameters.n_components, size=size, p=parameters.weights)
-    L = np.linalg.cholesky(parameters.covariances)
+    records.refuse_no_count("size", size, 0)
+    weights = records.normalised(parameters.weights, "weights")
+    z = rng.choice(parameters.n_components, size=size, p=weights)
+    L = cholesky(parameters.covariances)
     standard = rng.standard_normal((size, parameters.means.shape[1]))
     x: Floats = parameters.means[z] + np.matvec(L[z], standard)
     return x
@@ -594,8 +604,11 @@ def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Param
     covariance is the data's own. For this a missing coordinate is given its column's mean.
     """
     K = dims["n_components"]
+    _refuse_unseen(x)
     x = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
-    means = rng.choice(np.unique(x, axis=0), K, replace=False)
+    points = np.unique(x, axis=0)
+    records.refuse_too_few(len(points), K, "distinct rows")
+    means = rng.choice(points, K, replace=False)
     means = means[np.argsort(means[:, 0], kind="stable")]
     covariance = np.atleast_2d(np.cov(x.T, bias=True))
     return Parameters(np.full(K, 1 / K), means, np.repeat(covariance[None], K, axis=0))
@@ -649,10 +662,9 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     """
     x = check_chunk(data, dims, missing=missing)
     records.refuse_too_few(len(x), dims["n_components"])
+    _refuse_unseen(x)
     for d, column in enumerate(x.T):
         seen = column[~np.isnan(column)]
-        if not len(seen):
-            raise ValueError(f"column {d} was never observed: leave it out")
         if seen.min() == seen.max():
             raise ValueError(
                 f"column {d} is constant at {seen[0]:g}: its covariance is singular; leave it out"
@@ -671,14 +683,26 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     return x
 
 
-def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:  # noqa: ARG001
+def _refuse_unseen(x: Floats) -> None:
+    for d in np.flatnonzero(np.isnan(x).all(axis=0)):
+        raise ValueError(f"column {d} was never observed: leave it out")
+
+
+def _rows(data: Any) -> Floats:
+    x = records.floats(data, "x")
+    if x.ndim != 2 or not x.shape[1]:
+        raise ValueError(f"x has shape {x.shape}; this mixture needs shape (N, D)")
+    return x
+
+
+def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:
     """Return a part of the data as a float array of shape (N, D).
 
     As `check_data`, without what can only be asked of the whole.
     """
-    x = records.finite_floats(data, "x", missing=missing)
-    if x.ndim != 2 or not x.shape[1]:
-        raise ValueError(f"x has shape {x.shape}; this mixture needs shape (N, D)")
+    x = records.finite_floats(_rows(data), "x", missing=missing)
+    if (D := dims.get("n_columns", x.shape[1])) != x.shape[1]:
+        raise ValueError(f"x has shape {x.shape}; the parameters are for {D} columns")
     return x
 
 
@@ -689,7 +713,7 @@ def size(x: Floats) -> int:
 
 def dims(parameters: Parameters) -> dict[str, int]:
     """Return the model's sizes."""
-    return {"n_components": parameters.n_components}
+    return {"n_components": parameters.n_components, "n_columns": parameters.means.shape[-1]}
 
 
 def n_free(parameters: Parameters, covariance_type: CovarianceType = "full") -> int:

@@ -226,6 +226,7 @@ class _Sequences:
     def parts(self, parameters: Any) -> list[Any]:
         """Cut between sequences, wherever another part's share of the symbols is full."""
         (symbols, offsets, w), (K, V) = self.whole, parameters.emissionprob.shape
+        categorical_hmm.refuse_beyond(symbols, V)  # kernels read whatever lies there
         shares = np.arange(0, offsets[-1], WORK // (8 * K * K) + 1)
         cuts = np.unique([*np.searchsorted(offsets, shares), len(w)])
         return [

@@ -133,6 +133,12 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
     return joint + simplex.to_logs(weights)
 
 
+def responsibilities(parameters: Parameters, x: Floats) -> Floats:
+    """Return ``r_nk = p(z_n = k | x_n)``, shape (N, K); each row sums to 1."""
+    joint = log_joint(parameters, x)
+    return simplex.posterior(joint, lambda: simplex.nearest(log_joint, parameters, x))
+
+
 def e_step(
     parameters: Parameters, x: Floats, weights: Floats | None = None
 ) -> tuple[Statistics, float]:

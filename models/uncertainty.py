@@ -37,9 +37,21 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from lockstep.models import Data, Model, em, kernels
+from lockstep.models.admission import (
+    admitted,
+    refuse_misfit,
+    refuse_no_generator,
+)
 from lockstep.models.fits import Status, stack
 from lockstep.models.labels import matching
-from lockstep.models.records import Floats, Integers, Parameters, entries
+from lockstep.models.records import (
+    Floats,
+    Integers,
+    Parameters,
+    entries,
+    is_between,
+    refuse_no_count,
+)
 
 PROBABILITY = 0.95
 """Of the intervals."""
@@ -115,6 +127,7 @@ def observed_information(
         Zero in the rows of coordinates at infinity. Singular, as the coordinates of
         probabilities are redundant by a constant per row.
     """
+    parameters, data, weights = admitted(model, parameters, data, weights)
     return _differentiated(model, parameters, data, weights)[0]
 
 
@@ -167,6 +180,8 @@ def wald(
         Its covariances are taken as full ones: for tied, diagonal or spherical mixtures the
         information would be that of a larger model, which has no maximum there.
     """
+    parameters, data, weights = admitted(model, parameters, data, weights)
+    _refuse_improper(probability)
     held, reasons = _boundary(parameters)
     sd, whole = np.full(_flat(parameters).shape, np.nan), ""
     moving = np.setdiff1d(np.arange(len(model.to_free(parameters))), held)
@@ -208,6 +223,11 @@ def wald(
         _shaped(parameters, upper),
         reasons,
     )
+
+
+def _refuse_improper(probability: Any) -> None:
+    if not is_between(probability, 0, 1) or probability in (0, 1):
+        raise ValueError(f"probability={probability!r}; it must be a number between 0 and 1")
 
 
 def _boundary(parameters: Parameters) -> tuple[Integers, dict[str, str]]:
@@ -290,6 +310,13 @@ def bootstrap(
     ValueError
         If there is a single sequence to resample, or too few refits did not degenerate.
     """
+    if kind not in ("parametric", "nonparametric"):
+        raise ValueError(f"kind={kind!r}; it must be 'parametric' or 'nonparametric'")
+    refuse_no_count("n", n, 2)
+    refuse_no_generator(rng)
+    _refuse_improper(probability)
+    parameters, data, _ = admitted(model, parameters, data)
+    refuse_misfit(model, parameters, settings)
     if kind == "nonparametric" and len(data) < 2:
         raise ValueError(
             "a single sequence cannot be resampled: use kind='parametric', or give several"
@@ -297,10 +324,13 @@ def bootstrap(
     refits = []
     for _ in range(n):
         if kind == "parametric":
-            again = em.fit(model, parameters, _redrawn(model, parameters, data, rng), **settings)
+            drawn = _redrawn(model, parameters, data, rng)
+            again = em.fit_admitted(model, parameters, drawn, **settings)
         else:
             weights = rng.multinomial(len(data), np.full(len(data), 1 / len(data)))
-            again = em.fit(model, parameters, data, weights=weights.astype(float), **settings)
+            again = em.fit_admitted(
+                model, parameters, data, weights=weights.astype(float), **settings
+            )
         if again.status is not Status.DEGENERATE:
             refits.append(again.parameters)
     if len(refits) < 2:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import pickle
-import time
 import warnings
 
 import numpy as np
@@ -545,18 +544,6 @@ def test_many_sequences_at_once_are_one_after_the_other(number):
         value, path = ours.decode(X, lengths, algorithm=algorithm)
         assert value == pytest.approx(sum(values), rel=1e-14)
         np.testing.assert_array_equal(path, np.concatenate(paths))
-
-
-@pytest.mark.parametrize("method", ["score", "score_samples", "decode", "predict", "predict_proba"])
-def test_many_short_sequences_take_less_than_half_of_hmmlearns_time(method):
-    theirs, ours, X, lengths = short_sequences(3000)
-    seconds = {theirs: [], ours: []}
-    for _ in range(4):  # the first loads the compiled functions
-        for model, times in seconds.items():
-            begin = time.perf_counter()
-            getattr(model, method)(X, lengths)
-            times.append(time.perf_counter() - begin)
-    assert min(seconds[ours]) < min(seconds[theirs]) / 2
 
 
 @pytest.mark.parametrize("bad", [0, 40, 89])
