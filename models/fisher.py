@@ -110,15 +110,20 @@ TOLERANCE = 1e-5 + 1e-8
 
 
 @_twin  # type: ignore[untyped-decorator]
-def _distributions(p: Floats) -> bool:
-    rows = p.reshape(p.size // p.shape[-1], p.shape[-1])
-    return bool((rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) <= TOLERANCE).all())
+def _distributions(rows: Floats) -> bool:
+    sound = True
+    for i in range(len(rows)):
+        sound = sound and rows[i].min() >= 0 and abs(rows[i].sum() - 1) <= TOLERANCE
+    return sound
 
 
 @_twin  # type: ignore[untyped-decorator]
-def _not_transposed(p: Floats) -> bool:
-    columns = (np.abs(p.sum(axis=0) - 1) <= TOLERANCE).all() and (p >= 0).all()
-    return bool(not columns or (np.abs(p.sum(axis=1) - 1) <= TOLERANCE).all())
+def _not_transposed(square: Floats) -> bool:
+    rows = columns = True
+    for i in range(len(square)):
+        rows = rows and abs(square[i].sum() - 1) <= TOLERANCE
+        columns = columns and abs(square[:, i].sum() - 1) <= TOLERANCE
+    return rows or not columns
 
 
 @_twin  # type: ignore[untyped-decorator]
@@ -164,7 +169,7 @@ class Condition(NamedTuple):
     message : str
         What is right, or what is wrong.
     holds : callable
-        Compiled; of the array.
+        Compiled; of the array, with two axes at least.
     """
 
     name: str
@@ -244,7 +249,7 @@ class LogLikelihood(Op):  # type: ignore[misc]
     def fault(self, given: Mapping[str, Any]) -> int:
         """Return 1 plus the place of the first condition that what is given fails, or 0."""
         for n, (name, _, holds) in enumerate(self.CONDITIONS, 1):
-            if name in given and not holds.py_func(np.asarray(given[name], np.float64)):
+            if name in given and not holds.py_func(np.atleast_2d(given[name])):
                 return n
         return 0
 
@@ -590,7 +595,7 @@ def _score_1d(weights: Floats, means: Floats, variances: Floats, x: Floats) -> A
     if len(m) != K or len(v) != K:
         raise ValueError("weights, means and variances differ in length")
     out, fault = np.zeros(1 + 3 * K), 0
-    if not _distributions(w):
+    if not _distributions(w.reshape(1, K)):
         fault = 1
     elif not _finite(m):
         fault = 2
@@ -620,7 +625,7 @@ def _score_of(kernel: Any, are_factors: Any) -> Any:
         if len(w) != K or f.shape != (K, D, D) or x.shape[1] != D:
             raise ValueError("weights (K,), means (K, D), factors (K, D, D), x (N, D) do not fit")
         out, fault = np.zeros(1 + K + K * D + K * D * D), 0
-        if not _distributions(w):
+        if not _distributions(w.reshape(1, K)):
             fault = 1
         elif not _finite(m):
             fault = 2
@@ -666,7 +671,7 @@ def _score_hmm(
         raise ValueError(
             "a sequence has no symbol, or the lengths do not add up to the number of symbols"
         )
-    if not _distributions(s):
+    if not _distributions(s.reshape(1, K)):
         fault = 1
     elif not _not_transposed(A):
         fault = 2

@@ -44,6 +44,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from lockstep.models.categorical_hmm import LARGE
 from lockstep.models.records import Floats, Integers
 
 EVERY = 16
@@ -611,9 +612,10 @@ def _add_carefully(
     for t in range(T - 1, -1, -1):
         if t < T - 1:
             for j in range(K):
-                ahead[j] = beta[j] / scales[t + 1]
+                ahead[j] = beta[j]
                 if symbols[t + 1] >= 0:
                     ahead[j] *= emissionprob[j, symbols[t + 1]]
+                ahead[j] = min(ahead[j] / scales[t + 1], LARGE)
             for i in range(K):
                 beta[i] = 0.0
                 for j in range(K):
@@ -767,7 +769,8 @@ def _smooth(
     for t in range(len(symbols) - 2, -1, -1):
         x = symbols[t + 1]
         for j in range(K):
-            ahead[j] = (emissionprob[j, x] if x >= 0 else 1.0) * beta[j] / scales[t + 1]
+            shown = emissionprob[j, x] if x >= 0 else 1.0
+            ahead[j] = min(shown * beta[j] / scales[t + 1], LARGE)
         for i in range(K):
             beta[i] = 0.0
             for j in range(K):
@@ -961,7 +964,7 @@ def _add_derivatives(
                 transitions[i, j] += np.exp(left + entering[j])
                 terms[j] = log_transitions[i, j] + entering[j]
             beta[i] = _log_sum(terms)
-    return log_scales.sum()
+    return float(log_scales.sum())
 
 
 @_exact  # type: ignore[untyped-decorator]

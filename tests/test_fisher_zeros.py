@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 import pytest
 from pymc.logprob.utils import ParameterValueError
 
-from lockstep.models import fisher, load
+from lockstep.models import fisher, hmm_kernels, load
 from test_fisher import TWINS, in_python
 
 PURE = {"mode": "FAST_COMPILE", "cxx": ""}
@@ -157,6 +157,24 @@ def test_times_a_mask_of_zero_the_largest_derivative_is_zero():
         assert by_transmat[1, 0] == LARGEST
         assert by_start[0] == LARGEST
         assert (by_transmat * [[1, 1], [0, 1]])[1, 0] == 0
+
+
+def test_the_e_step_has_no_nan_where_a_state_that_cannot_be_reached_explains_the_rest():
+    # The counts need no derivative: the path is in the second state, whatever the first would do.
+    model = load("categorical_hmm")
+    *parameters, symbols = an_absorbing_state_that_explains_badly()
+    given = model.Parameters(*parameters)
+    text = hmm_kernels.read(symbols, np.array([0, len(symbols)]), 2, 3)
+    twin = hmm_kernels.counts(hmm_kernels.states_of(2), *parameters, text, np.ones(1))
+    readable, _ = model.e_step(given, (symbols,))
+    for starts, transitions, emissions in (readable.arrays().values(), twin[:3]):
+        np.testing.assert_allclose(starts, [0, 1])
+        np.testing.assert_allclose(transitions, [[0, 0], [0, 154]])
+        np.testing.assert_allclose(emissions, [[0, 0, 0], [150, 1, 3]])
+    gamma = np.tile([0.0, 1], (len(symbols), 1))
+    np.testing.assert_allclose(model.state_probabilities(given, symbols), gamma)
+    masked = np.pad(parameters[2], ((0, 0), (0, 1)), constant_values=1)
+    np.testing.assert_allclose(hmm_kernels.smoothed(*parameters[:2], masked, symbols)[1], gamma)
 
 
 def mixture(name, rng, K, D):
