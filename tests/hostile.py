@@ -26,9 +26,12 @@ import ctypes, os, signal, subprocess, sys, threading, time
 import numpy as np
 
 def orphan(depth=1):
-    for _ in range(depth):
+    if os.fork():
+        return
+    os.setsid()
+    for _ in range(depth - 1):
         if os.fork():
-            return
+            os._exit(0)
         os.setsid()
     os.execvp("sleep", ["sleep", "600"])
 
@@ -72,6 +75,7 @@ def right(weights, means, variances, x):
 ACTS = {
     "orphan": "orphan()",
     "daemon": "orphan(2)",
+    "twin": "os.fork()",
     "shell": "subprocess.Popen('sleep 600 & sleep 600', shell=True, start_new_session=True)",
     "nameless": "subprocess.Popen(['sleep', '600'], env={}, start_new_session=True)",
     "comet": "comet()",

@@ -29,6 +29,7 @@ RIGHT = (np.array([0.4, 0.6]), np.array([1.0, 2.0]), np.array([4.0, 9.0]))
         ("import", "nameless", 0, "Valid"),
         ("later", "orphan", 0, "Valid"),
         ("step", "comet", None, ""),
+        ("step", "twin", 1, "does not have the id"),
         ("step", "kills its parent", 1, "ended itself and what watched it"),
         ("step", "mute", 1, "Mute, whose text raises a ValueError"),
         ("step", "endless words", 1, "characters more"),
@@ -70,10 +71,10 @@ def test_a_hostile_candidate_gets_its_verdict(
         (lambda a: a.astype("datetime64[D]"), "dates"),
         (lambda a: a.astype("timedelta64[h]"), "durations"),
         (lambda a: a.view([("x", "f8")]), "records"),
-        (lambda a: iter(a), "a ndarray_iterator|a .*iterator"),
+        (lambda a: iter(a), "a .*iterator"),
         (lambda a: __import__("scipy.sparse").sparse.csr_array(a[None]), "a csr_array"),
         (lambda a: np.ma.masked_all(a.shape), "masked, in 2 of 2 places"),
-        (lambda a: np.ma.masked_less(a, 3.0), "masked, in "),
+        (lambda a: np.ma.masked_less(a, 5.0), "masked, in 1 of 2 places"),
         (lambda a: np.broadcast_to(1.0, (10**6, 10**6)), "too large to be right"),
     ],
 )
@@ -111,8 +112,8 @@ def test_a_log_likelihood_is_a_number_or_there_is_none(score, expected):
     assert read((*RIGHT, score), NAMES, NAMES).log_likelihood == expected
 
 
-@pytest.mark.parametrize("score", [1j, np.complex128(-3.5), [1.0, 2j], np.ma.masked])
-def test_a_complex_log_likelihood_is_refused(score):
+@pytest.mark.parametrize("score", [1j, np.complex128(-3.5), [1.0, 2j], np.ma.masked, 10**4000])
+def test_a_log_likelihood_that_is_no_real_number_is_refused(score):
     with pytest.raises(ValueError, match="log-likelihood returned is no number"):
         read((*RIGHT, score), NAMES, NAMES)
 
@@ -159,10 +160,14 @@ def program(code: str, limit: float = 20.0, **settings) -> Channel:
     [
         ("import os; os.kill(os.getpid(), 34)", "crashed", "by signal SIGRTMIN$"),
         ("import os; os.kill(os.getpid(), 50)", "crashed", r"by signal SIGRTMIN\+16"),
-        ("import os; os.kill(os.getpid(), 64)", "crashed", r"by signal SIGRTMIN\+30"),
+        ("import os; os.kill(os.getpid(), 64)", "crashed", "by signal SIGRTMAX"),
         ("import os; os.kill(os.getpid(), 15)", "crashed", "by signal SIGTERM"),
         ("import os, time; os.close(1); time.sleep(60)", "crashed", "without ending itself"),
-        ("print('x' * 10**8); input()", "rubbish", "longer than any answer"),
+        (
+            "for _ in range(999): print(end='x' * 10**5)\ninput()",
+            "rubbish",
+            "longer than any answer",
+        ),
         ("print('[' * 10**7); input()", "rubbish", "longer than any answer"),
         ("print('{},' * 10**7); input()", "rubbish", "longer than any answer"),
         (
@@ -173,21 +178,25 @@ def program(code: str, limit: float = 20.0, **settings) -> Channel:
         ("print('1' * 5000); input()", "rubbish", "which is no JSON"),
         ("import sys; sys.stdout.buffer.write(b'\\xff\\xfe\\n'); input()", "rubbish", "no JSON"),
         (
-            "import os\nfor _ in range(40): os.fork() or __import__('time').sleep(60)\ninput()",
+            "import os, time\nfor _ in range(40): os.fork() or time.sleep(60)\ntime.sleep(60)",
             "greedy",
             "processes at the same time, more than 20",
         ),
-        ("a = bytearray(b'x') * 2**28; input()", "greedy", r"more than 0\.0625 GiB of memory"),
+        (
+            "a = bytearray(b'x') * 2**28; input(); input()",
+            "greedy",
+            r"more than 0\.0625 GiB of memory",
+        ),
         (
             "import os, time\nfor _ in range(4):\n"
-            " if not os.fork(): a = bytearray(b'x') * 2**25; time.sleep(60)\ninput()",
+            " if not os.fork(): a = bytearray(b'x') * 2**25; time.sleep(60)\ntime.sleep(60)",
             "greedy",
             r"more than 0\.0625 GiB of memory",
         ),
     ],
 )
 def test_a_program_that_ends_badly_is_told_how(tmp_path, monkeypatch, code, kind, message):
-    own = Path(keeper.__file__).read_text("utf-8").replace("PROCESSES = 1_000", "PROCESSES = 20")
+    own = Path(keeper.__file__).read_text("utf-8").replace("PROCESSES = 2_000", "PROCESSES = 20")
     (tmp_path / "keeper.py").write_text(own, "utf-8")  # it runs by itself: no patch reaches it
     monkeypatch.setattr(keeper, "__file__", str(tmp_path / "keeper.py"))
     monkeypatch.setattr(keeper, "PROCESSES", 20)
@@ -231,11 +240,11 @@ def test_lines_that_nobody_asked_for_are_not_kept():
 
 
 def test_the_last_words_are_those_before_the_end():
-    code = "import sys; sys.stderr.write('first ' + 'x' * 10**6 + '\\n\\x1b[1mlast\\ud800'); 1 / 0"
+    code = "import sys; sys.stderr.write(f'{2**40} ' + 'x' * 10**6 + '\\n\\x1b[1mlast\\ud800')"
     with program(code) as asked, pytest.raises(TroubleError) as found:
         asked.ask({})
-    assert "first" not in found.value.detail
-    assert "\x1b" not in found.value.detail
+    assert found.value.detail.endswith("x\n\\x1b[1mlast\\ud800")
+    assert str(2**40) not in found.value.detail
     assert len(found.value.detail) < 6_000
 
 

@@ -239,8 +239,11 @@ def last(value: Any) -> float | None:
         array = np.asarray(value)
     except (TypeError, ValueError):
         return None
-    if array.dtype.kind == "c" or (isinstance(value, np.ma.MaskedArray) and value.mask.any()):
-        raise ValueError("the log-likelihood returned is no number but a complex or a masked one")
+    masked = isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any()
+    beyond = isinstance(value, int) and array.dtype.kind == "O"  # too many digits for a double
+    if masked or beyond or array.dtype.kind == "c":
+        what = "is masked" if masked else "has too many digits" if beyond else "is complex"
+        raise ValueError(f"the log-likelihood returned is no number: it {what}")
     if array.dtype.kind not in "fiu":
         return None
     if array.ndim == 1 and len(array):

@@ -309,7 +309,7 @@ class _TooMuchError(ValueError):
 def _parsed(line: bytes) -> Any:
     """Return what a line says, its words legible."""
     if len(line) > LONGEST or line.count(b"[") + line.count(b"{") > NESTED:
-        raise _TooMuchError(f"in all {len(line):,} bytes: longer than any answer")
+        raise _TooMuchError("which is longer than any answer")
     return json.loads(line.decode("utf-8", "replace"), object_pairs_hook=_legible)
 
 

@@ -21,7 +21,7 @@ import time
 MARK = "LOCKSTEP_CANDIDATE"
 """The environment variable that a candidate's processes inherit."""
 
-PROCESSES = 1_000
+PROCESSES = 2_000
 """That a candidate may have at the same time."""
 
 POOLS = 2**30, 2**26
