@@ -119,11 +119,11 @@ def _distributions(rows: Floats) -> bool:
 
 @_twin  # type: ignore[untyped-decorator]
 def _not_transposed(square: Floats) -> bool:
-    rows = columns = True
+    rows = columns = 0
     for i in range(len(square)):
-        rows = rows and abs(square[i].sum() - 1) <= TOLERANCE
-        columns = columns and abs(square[:, i].sum() - 1) <= TOLERANCE
-    return rows or not columns
+        rows += int(abs(square[i].sum() - 1) <= TOLERANCE)
+        columns += int(abs(square[:, i].sum() - 1) <= TOLERANCE)
+    return rows == len(square) or columns < len(square)
 
 
 @_twin  # type: ignore[untyped-decorator]
