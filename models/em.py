@@ -63,6 +63,9 @@ STRETCH, LONGEST = 32, 1024
 """Iterations that the kernels do in a row, at first and at the most: a fit that a caller's `watch`
 ends leaves the rest of its last stretch undone."""
 
+MOST_IN_A_ROW = 10_000_000
+"""Numbers in the parameters of one stretch, all of which it returns."""
+
 SAME_OPTIMUM = 1e-4
 """Starts whose final log-likelihoods are within this many nats reached the same optimum."""
 
@@ -370,7 +373,9 @@ def _climb(
     climb = getattr(expect, "climb", None)
     if prior is not None or accelerate or update is not None:
         climb = None
-    length = STRETCH
+    longest = MOST_IN_A_ROW // sum(array.size for array in start.arrays().values())
+    longest = min(LONGEST, max(1, longest))
+    length = min(STRETCH, longest)
     here: _Point | None = None
     try:
         while trail.ended is None and trail.iterations < max_iter:
@@ -381,7 +386,7 @@ def _climb(
                     climb = None
                 elif len(stretch.changes):
                     trail.follow(stretch)
-                    here, length = None, min(2 * length, LONGEST)
+                    here, length = None, min(2 * length, longest)
                     continue
             if here is None:
                 here = visit(trail.last)

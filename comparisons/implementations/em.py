@@ -14,8 +14,8 @@ KIND: Literal["point"] = "point"
 SUMMARY = "the EM of this project, every step by hand"
 N_STARTS, FEW_STARTS = 10, 2
 MANY_PARAMETERS = 1000
-"""Beyond, there are few starts: on the flat likelihoods of such models each takes thousands of
-iterations."""
+"""Beyond, there are few starts and no path is kept: on the flat likelihoods of such models a fit
+takes thousands of iterations."""
 
 
 def unsupported(problem: Problem) -> str | None:  # noqa: ARG001
@@ -37,5 +37,12 @@ def fit(problem: Problem) -> PointFit:
         return em.fit(model, start, problem.data, max_iter=n_iter, tol=-1)
     rng = np.random.default_rng(problem.seed)
     start = model.start(problem.data, problem.dims, np.random.default_rng(0))
-    n_starts = N_STARTS if model.n_free(start) <= MANY_PARAMETERS else FEW_STARTS
-    return em.fit_best(model, problem.data, problem.dims, n_starts=n_starts, rng=rng)
+    few = model.n_free(start) <= MANY_PARAMETERS
+    return em.fit_best(
+        model,
+        problem.data,
+        problem.dims,
+        n_starts=N_STARTS if few else FEW_STARTS,
+        rng=rng,
+        keep_path=few,
+    )
