@@ -15,7 +15,7 @@ UV := $(shell if uv --version >/dev/null 2>&1; then command -v uv; else echo .uv
 
 .PHONY: help
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .uv/bin/uv: requirements-uv.txt
 	@echo "Installing uv into .uv"
@@ -50,9 +50,17 @@ report: env  ## Compare everything and write reports/latest (more: ARGS="--help"
 test: env  ## Run the tests (some of them: ARGS="-k hmm")
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: fuzz-files
+fuzz-files: env  ## Read 2,000 mangled CSV files: each must end in data or in one line
+	@LOCKSTEP_FUZZED_FILES=2000 $(BIN)/python -m pytest tests/test_files.py -k mangled $(ARGS)
+
 .PHONY: peer-tests
 peer-tests: env  ## Run scikit-learn's and hmmlearn's own tests on our estimators
 	@$(BIN)/python tests/peers/run.py $(ARGS)
+
+.PHONY: fuzz
+fuzz: env  ## Make 10,000 random calls, most with something wrong (ARGS="500" for fewer)
+	@$(BIN)/python tests/fuzz.py $(ARGS)
 
 .PHONY: coverage
 coverage: env  ## Simulate 1,000 data sets and write docs/coverage.md
@@ -78,6 +86,10 @@ vectors: env  ## Make the conformance vectors anew, at 50 digits
 .PHONY: validation
 validation: env  ## Validate right and wrong implementations, and write docs/validation.md
 	@$(BIN)/python tests/validated.py
+
+.PHONY: fuzz-candidates
+fuzz-candidates: env  ## Validate 200 hostile candidates: a verdict each, and no process left
+	@$(BIN)/python tests/hostile.py $(ARGS)
 
 .PHONY: calibration
 calibration: env  ## Rank 200 prior draws a model among posterior draws, write docs/calibration.md

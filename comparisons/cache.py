@@ -2,14 +2,20 @@
 
 A fit is found again by the hash of everything it depends on: the problem, the source of the
 models and of the implementation, and the versions of the packages. An entry is a NumPy archive
-behind the hash of its own bytes; one that does not match is as good as none.
+behind the hash of its own bytes, and says the hash it is to be found by; one that does not match
+is as good as none. Of more than `MOST_KEPT` bytes those go that were not asked for longest.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import os
+import re
+import time
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -23,8 +29,9 @@ import numpy as np
 import lockstep.comparisons.implementations as rows
 from lockstep import models
 from lockstep.comparisons import problem as problem_module
-from lockstep.comparisons.files import write_whole
+from lockstep.comparisons.files import Notice, write_whole
 from lockstep.comparisons.implementations import guests, implementations
+from lockstep.comparisons.legible import printable
 from lockstep.comparisons.problem import Problem
 from lockstep.models.fits import Fit, PointFit, PosteriorFit, Status
 from lockstep.models.records import Floats, Parameters
@@ -41,6 +48,13 @@ PACKAGES = (
     "arviz",
 )
 """Packages whose versions a fit depends on."""
+
+
+MOST_KEPT = 2 * 2**30
+"""Bytes of all fits that are kept."""
+
+ABANDONED = 24 * 3600.0
+"""Seconds after which a file that a killed run was writing is removed."""
 
 
 @cache
@@ -107,35 +121,80 @@ class Timed:
 
 
 class FitCache:
-    """A folder of finished fits."""
+    """A folder of finished fits; one that cannot be used costs a warning, and their time.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder : Path
+    most_kept : int, optional
+        Bytes.
+    """
+
+    def __init__(self, folder: Path, most_kept: int = MOST_KEPT) -> None:
         self.folder = folder
+        self.most_kept = most_kept
+        self._usable = True
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / key
 
     def load(self, key: str) -> Timed | None:
-        """Return the fit under that key; None if there is none that is whole."""
+        """Return the fit under that key; None if there is none that is whole and says so."""
+        path = self._path(key)
         try:
-            stored = self._path(key).read_bytes()
+            stored = path.read_bytes()
         except OSError:
             return None
         checksum, _, content = stored.partition(b"\n")
         if hashlib.sha256(content).hexdigest().encode() != checksum:
             return None
-        return _unpack(content)
+        try:
+            timed = _unpack(key, content)
+        except Exception:  # noqa: BLE001 - whatever it is, it is no fit
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return timed
 
     def store(self, key: str, timed: Timed) -> None:
-        """Keep a fit."""
-        content = _pack(timed)
+        """Keep a fit, unless an earlier one could not be kept."""
+        if not self._usable:
+            return
+        content = _pack(key, timed)
         checksum = hashlib.sha256(content).hexdigest().encode()
-        write_whole(self._path(key), checksum + b"\n" + content)
+        try:
+            write_whole(self._path(key), checksum + b"\n" + content)
+            self._prune()
+        except OSError as error:
+            self._usable = False
+            warnings.warn(
+                f"finished fits cannot be kept in {printable(str(self.folder))}: "
+                f"{error.strerror or error}; they will be done again next time",
+                Notice,
+                stacklevel=2,
+            )
+
+    def _prune(self) -> None:
+        """Remove the fits that were not asked for longest, and what killed runs left."""
+        kept, now = [], time.time()
+        for path in self.folder.glob("[0-9a-f][0-9a-f]/*"):
+            with contextlib.suppress(FileNotFoundError):  # another run may prune too
+                at = path.stat()
+                if re.fullmatch("[0-9a-f]{64}", path.name):
+                    kept.append((at.st_mtime, at.st_size, path))
+                elif re.match(r"\.[0-9a-f]{64}\.", path.name) and now - at.st_mtime > ABANDONED:
+                    path.unlink(missing_ok=True)
+        excess = sum(size for _, size, _ in kept) - self.most_kept
+        for _, size, path in sorted(kept):
+            if excess <= 0:
+                break
+            path.unlink(missing_ok=True)
+            excess -= size
 
 
-def _pack(timed: Timed) -> bytes:
+def _pack(key: str, timed: Timed) -> bytes:
     fit = timed.fit
-    about: dict[str, Any] = {"seconds": timed.seconds, "details": dict(fit.details)}
+    about: dict[str, Any] = {"key": key, "seconds": timed.seconds, "details": dict(fit.details)}
     arrays: dict[str, Floats] = {}
 
     def add(name: str, value: Parameters | Floats | None) -> None:
@@ -160,10 +219,12 @@ def _pack(timed: Timed) -> bytes:
     return out.getvalue()
 
 
-def _unpack(content: bytes) -> Timed:
+def _unpack(key: str, content: bytes) -> Timed:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         about = json.loads(str(archive["about"]))
         arrays: dict[str, Floats] = {name: archive[name] for name in archive if name != "about"}
+    if about["key"] != key:
+        raise ValueError(f"this is the fit of {about['key']}")
 
     def under(prefix: str) -> dict[str, Floats]:
         return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
+
+
+class Notice(UserWarning):
+    """What the user should know and need not mend before the results are of use."""
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -18,5 +23,13 @@ def write_whole(path: Path, content: bytes | str) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         raise
+
+
+def probe(folder: Path) -> None:
+    """Raise OSError unless files can be made in the folder, which is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass

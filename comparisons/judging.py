@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from importlib import metadata
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lockstep import models
-from lockstep.comparisons import diagnostics, predictive
+from lockstep.comparisons import agreement, collapse, diagnostics, predictive
 from lockstep.comparisons.alignment import matching, relabel
 from lockstep.comparisons.cache import Timed
 from lockstep.comparisons.implementations import implementations
@@ -27,7 +28,7 @@ from lockstep.comparisons.run import Failure, Result, Task
 from lockstep.comparisons.scenarios import Prepared, Published, Scenario
 from lockstep.models import Data, Model, bayesian, records, uncertainty
 from lockstep.models.fits import PointFit, PosteriorFit, Status
-from lockstep.models.records import Floats, Parameters, entries
+from lockstep.models.records import DegenerateError, Floats, Parameters, entries
 
 LOCKSTEP = 1e-9
 """Matched fits agree if at every iteration no parameter differs by more than this, means counted
@@ -44,8 +45,17 @@ PROBABILITY = 0.95
 BOOTSTRAPPED, QUICK_BOOTSTRAPPED = 300, 100
 """Resamples of the bootstrap whose intervals stand beside the Wald and the credible ones."""
 
-MOST_BOOTSTRAPPED = 300_000
-"""Resamples times observations; of more data there are no bootstrap intervals."""
+MOST_BOOTSTRAPPED, MOST_REFITTED = 300_000, 1_000_000
+"""Resamples times observations, and times parameters; beyond, there are no bootstrap intervals."""
+
+MOST_FOLLOWED = 500_000
+"""Numbers of a path of iterations that is kept in the results."""
+
+EPSILON = 2.0**-52
+"""By which neighbouring doubles differ, relative to themselves."""
+
+BOTH = "both found the collapse"
+"""Of em and another; what em's own row counts, the other's does not."""
 
 BINS = 40
 """Of the histogram of the log-likelihood over draws."""
@@ -79,6 +89,8 @@ class Judged:
 
     verdict: Verdict
     reason: str
+    known: bool = False
+    """Whether em's own row says the same: it is one finding, and counts once."""
 
 
 def log_likelihoods(model: Model, parameters: Parameters, data: Data) -> Floats:
@@ -142,12 +154,23 @@ class Judge:
         quick: bool = False,
     ) -> None:
         self.scenario, self.prepared = scenario, prepared
-        self.results = [(task, _finite(result)) for task, result in results]
         self.model = models.load(scenario.model)
+        self.results = [(task, self._sound(_finite(result))) for task, result in results]
         self.quick = quick
         self.reference = self._reference()
         self.posteriors: dict[str, Parameters] = {}
         """Aligned draws by implementation, once `judge` has run."""
+        self.notes: list[str] = []
+        """What could not be done beside the rows, and why."""
+
+    def _sound(self, result: Result) -> Result:
+        """Return a point fit of a spike as degenerate."""
+        if isinstance(result, Failure) or isinstance(result.fit, PosteriorFit):
+            return result
+        try:
+            return replace(result, fit=collapse.judged(self.model, result.fit, self.prepared.data))
+        except Exception as error:  # noqa: BLE001 - one row must not take the others with it
+            return _unjudged(error, result.seconds)
 
     def _point_fits(self, mode: Mode) -> dict[str, PointFit]:
         return {
@@ -179,7 +202,7 @@ class Judge:
         """Return the scenario's entry of ``results.json``."""
         scenario, prepared = self.scenario, self.prepared
         outcomes = [self._outcome(task, result) for task, result in self.results]
-        self._compare_spreads(outcomes)
+        self._attempt("spreads of the posteriors", lambda: self._compare_spreads(outcomes))
         for outcome in outcomes:
             _pass_or_fail(outcome)
         best = self._best()
@@ -191,10 +214,10 @@ class Judge:
             outcome["verdict"] = judged.verdict
             outcome["reason"] = judged.reason
             outcome["expected"] = expected
-            outcome["counts_against"] = expected is None and judged.verdict in (
-                Verdict.DIFFERS,
-                Verdict.UNSETTLED,
-                Verdict.FAILED,
+            outcome["counts_against"] = (
+                expected is None
+                and not judged.known
+                and judged.verdict in (Verdict.DIFFERS, Verdict.UNSETTLED, Verdict.FAILED)
             )
         return dict(
             _plain(
@@ -212,22 +235,33 @@ class Judge:
                     "best_log_likelihood": best,
                     "published": [self._published(p) for p in prepared.published],
                     "data": self._shown_data(),
-                    "prior": self._prior(),
-                    "predictive_check": self._predictive_check(),
+                    "prior": self._attempt("priors", self._prior),
+                    "predictive_check": self._attempt("predictive checks", self._predictive_check),
                     "outcomes": outcomes,
+                    "notes": self.notes,
                 }
             )
         )
 
+    def _attempt[T](self, what: str, compute: Callable[[], T]) -> T | None:
+        """Return what is computed; a failure becomes a note, and None."""
+        try:
+            return compute()
+        except Exception as error:  # noqa: BLE001 - a figure must not take the report with it
+            self.notes.append(f"The {what} could not be computed: {_said(error)}.")
+            return None
+
     def _best(self) -> float | None:
         """Return the highest training log-likelihood that a sound point fit reached."""
+        data = self.prepared.data
         reached = [
-            float(self.model.log_likelihood(fit.parameters, self.prepared.data))
+            float(self.model.log_likelihood(fit.parameters, data))
             for mode in Mode
             for fit in self._point_fits(mode).values()
             if fit.status is not Status.DEGENERATE
+            and models.singularity(self.model, fit.parameters, data) is None
         ]
-        return max(reached, default=None)
+        return max((value for value in reached if math.isfinite(value)), default=None)
 
     def _outcome(self, task: Task, result: Result) -> dict[str, Any]:
         implementation = implementations()[task.implementation]
@@ -253,19 +287,22 @@ class Judge:
             "diagnostics": {},
         }
         if isinstance(result, Failure):
-            outcome |= {"status": result.status, "message": result.message}
-            outcome["diagnostics"] = {"traceback": result.traceback} if result.traceback else {}
-        elif isinstance(result.fit, PointFit):
-            self._describe_point(outcome, task, result.fit)
-        else:
-            self._describe_posterior(outcome, task, result.fit)
-        return outcome
+            return outcome | _failed(result)
+        described = outcome | {"diagnostics": {}}
+        try:
+            if isinstance(result.fit, PointFit):
+                self._describe_point(described, task, result.fit)
+            else:
+                self._describe_posterior(described, task, result.fit)
+        except Exception as error:  # noqa: BLE001 - one row must not take the others with it
+            return outcome | _failed(_unjudged(error, result.seconds))
+        return described
 
     def _describe_point(self, outcome: dict[str, Any], task: Task, fit: PointFit) -> None:
         data, heldout = self.prepared.data, self.prepared.heldout
         order = matching(fit.parameters, self.reference)
         estimate = fit.parameters.relabelled(order)
-        train = float(self.model.log_likelihood(estimate, data))
+        train = self._scored(estimate, data)
         if fit.path is not None:
             trace = log_likelihoods(self.model, fit.path, data).tolist()
         elif fit.trace is not None:
@@ -280,9 +317,7 @@ class Judge:
             "order": order,
             "log_likelihood": {
                 "train": train,
-                "heldout": None
-                if heldout is None
-                else float(self.model.log_likelihood(estimate, heldout)),
+                "heldout": None if heldout is None else self._scored(estimate, heldout),
                 "trace": trace,
             },
             "recovery": self._recovery(estimate, None, None),
@@ -293,32 +328,55 @@ class Judge:
             and task.problem.mode is Mode.AS_CONFIGURED
             and fit.status is Status.CONVERGED
         ):
-            known = uncertainty.wald(self.model, estimate, data, probability=PROBABILITY)
-            outcome |= {
-                "sd": known.sd.to_dict(),
-                "interval": {
-                    "kind": known.kind,
-                    "probability": known.probability,
-                    "lower": known.lower.to_dict(),
-                    "upper": known.upper.to_dict(),
-                },
-                "recovery": self._recovery(estimate, known.lower, known.upper),
-            }
-            outcome["diagnostics"]["no_interval"] = dict(known.no_interval)
-            if any(
-                implementations()[t.implementation].KIND == "posterior" for t, _ in self.results
-            ):
-                outcome["bootstrap"] = self._bootstrap(task, estimate)
+            self._describe_uncertainty(outcome, task, estimate)
         if task.problem.mode is Mode.MATCHED:
             outcome["agreement"] = self._agreement(task.implementation, fit)
-            if task.implementation == "em" and fit.path is not None:
+            if (
+                task.implementation == "em"
+                and fit.path is not None
+                and sum(a.size for a in fit.path.arrays().values()) <= MOST_FOLLOWED
+            ):
                 outcome["path"] = fit.path.relabelled(order).to_dict()
+
+    def _scored(self, estimate: Parameters, data: Data) -> float:
+        """Return the log-likelihood; not a number at a spike that cannot be computed."""
+        try:
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+                return float(self.model.log_likelihood(estimate, data))
+        except DegenerateError:
+            return math.nan
+
+    def _describe_uncertainty(
+        self, outcome: dict[str, Any], task: Task, estimate: Parameters
+    ) -> None:
+        """Add em's Wald intervals, and the bootstrap's where there are posteriors."""
+        try:
+            known = uncertainty.wald(
+                self.model, estimate, self.prepared.data, probability=PROBABILITY
+            )
+        except Exception as error:  # noqa: BLE001 - the estimate stands without them
+            outcome["diagnostics"]["intervals"] = f"none: {_said(error)}"
+            return
+        outcome |= {
+            "sd": known.sd.to_dict(),
+            "interval": {
+                "kind": known.kind,
+                "probability": known.probability,
+                "lower": known.lower.to_dict(),
+                "upper": known.upper.to_dict(),
+            },
+            "recovery": self._recovery(estimate, known.lower, known.upper),
+        }
+        outcome["diagnostics"]["no_interval"] = _in_short(known.no_interval, estimate)
+        if any(implementations()[t.implementation].KIND == "posterior" for t, _ in self.results):
+            outcome["bootstrap"] = self._bootstrap(task, estimate)
 
     def _bootstrap(self, task: Task, estimate: Parameters) -> dict[str, Any] | None:
         """Return percentile intervals of the parametric bootstrap; None if it would take long."""
         data = self.prepared.data
         n = QUICK_BOOTSTRAPPED if self.quick else BOOTSTRAPPED
-        if n * records.size(data) > MOST_BOOTSTRAPPED:
+        numbers = sum(array.size for array in estimate.arrays().values())
+        if n * records.size(data) > MOST_BOOTSTRAPPED or n * numbers > MOST_REFITTED:
             return None
         rng = np.random.default_rng(task.problem.seed)
         try:
@@ -339,7 +397,6 @@ class Judge:
         train_draws = log_likelihoods(self.model, fit.draws, data)
         relabelled = relabel(self.model, fit.draws, data, self.reference, train_draws)
         draws = fit.draws.relabelled(relabelled.order)
-        self.posteriors[task.implementation] = draws
 
         def over_draws(summary: Callable[[Floats], Floats]) -> Parameters:
             return type(draws)(**{name: summary(a) for name, a in draws.arrays().items()})
@@ -394,6 +451,7 @@ class Judge:
         }
         if fit.elbo is not None:
             outcome["elbo"] = _smoothed(fit.elbo)
+        self.posteriors[task.implementation] = draws
 
     def _prior(self) -> dict[str, Any] | None:
         """Return 101 quantiles of each parameter's prior, if there is a posterior."""
@@ -453,18 +511,24 @@ class Judge:
         if implementation == "em" or ours is None or ours.path is None or fit.path is None:
             return None
         steps = min(ours.iterations, fit.iterations)
-        mine, theirs = ours.path.arrays(), fit.path.arrays()
-        absolute = [
-            max(float(np.abs(mine[name][i] - theirs[name][i]).max()) for name in mine)
-            for i in range(steps + 1)
+        pairs = [(fit.path.draw(i), ours.path.draw(i)) for i in range(steps + 1)]
+        both = fit.status is ours.status is Status.DEGENERATE
+        by_iteration = [
+            _largest(
+                # Of a component that vanishes no share is known: its own sd is no unit.
+                agreement.in_data(theirs, mine, np.asarray(self.prepared.data))
+                if both
+                else agreement.scaled(theirs, mine)
+            )
+            for theirs, mine in pairs
         ]
-        scaled = [ours.path.draw(i).change(fit.path.draw(i)) for i in range(steps + 1)]
         return {
             "with": "em",
             "iterations_compared": steps,
-            "max_abs_difference": max(absolute),
-            "max_scaled_difference": max(scaled),
-            "by_iteration": absolute,
+            "max_scaled_difference": float(np.max(by_iteration)),
+            "by_iteration": by_iteration,
+            "units": "data" if both else "components",
+            "max_abs_difference": float(np.max([_largest(agreement.raw(*pair)) for pair in pairs])),
             "same_length": ours.iterations == fit.iterations,
         }
 
@@ -491,45 +555,82 @@ class Judge:
     def _verdict(
         self, task: Task, result: Result, outcome: dict[str, Any], best: float | None
     ) -> Judged:
-        if isinstance(result, Failure):
-            failed = result.status is Status.FAILED
-            return Judged(Verdict.FAILED if failed else Verdict.NOT_RUN, result.message)
-        if outcome["status"] in (Status.DEGENERATE, Status.LOG_LIKELIHOOD_FELL):
-            return Judged(Verdict.DIFFERS, outcome["message"])
+        status = outcome["status"]
+        if isinstance(result, Failure) or status == Status.FAILED:
+            failed = status == Status.FAILED
+            return Judged(Verdict.FAILED if failed else Verdict.NOT_RUN, outcome["message"])
         if task.problem.mode is Mode.MATCHED:
             return self._verdict_matched(outcome)
-        if outcome["status"] == Status.NOT_CONVERGED:
+        if status == Status.DEGENERATE and task.implementation != "em" and self._em_collapsed(task):
+            return Judged(Verdict.DIFFERS, f"{outcome['message']}; {BOTH}", known=True)
+        if status in (Status.DEGENERATE, Status.LOG_LIKELIHOOD_FELL):
+            return Judged(Verdict.DIFFERS, outcome["message"])
+        if status == Status.NOT_CONVERGED:
             return Judged(Verdict.UNSETTLED, outcome["message"])
+        if best is None:
+            why = "there is no sound fit to hold it against"
+            return Judged(Verdict.UNSETTLED, why, known=self._em_collapsed(task))
         train = outcome["log_likelihood"]["train"]
-        gap = math.inf if train is None or best is None else best - train
+        gap = math.inf if train is None or not math.isfinite(train) else best - train
         if outcome["kind"] == "posterior":
-            # A draw from a settled posterior lies on average p/2 nats below the maximum (half a
-            # chi-square with p degrees of freedom); its mean should not lie lower than that.
-            allowed = self.reference.n_free / 2
-            what = f"the posterior mean lies {gap:.2f} nats below the best fit"
-            if gap <= allowed:
-                return Judged(Verdict.AGREES, f"{what}, within p/2 = {allowed:g}")
-            return Judged(Verdict.DIFFERS, f"{what}, more than p/2 = {allowed:g}")
+            return self._verdict_on_mean(gap)
         if gap <= NEAR_OPTIMUM:
             return Judged(Verdict.AGREES, f"within {max(gap, 0):.2g} nats of the best fit")
         return Judged(
             Verdict.DIFFERS, f"{gap:.3g} nats short of the best fit; {outcome['message']}"
         )
 
+    def _em_collapsed(self, task: Task) -> bool:
+        fit = self._point_fits(task.problem.mode).get("em")
+        return fit is not None and fit.status is Status.DEGENERATE
+
+    def _verdict_on_mean(self, gap: float) -> Judged:
+        # A draw from a settled posterior lies on average p/2 nats below the maximum (half a
+        # chi-square with p degrees of freedom); its mean should not lie lower than that.
+        allowed = self.reference.n_free / 2
+        what = f"the posterior mean lies {gap:.2f} nats below the best fit"
+        if gap <= allowed:
+            return Judged(Verdict.AGREES, f"{what}, within p/2 = {allowed:g}")
+        return Judged(Verdict.DIFFERS, f"{what}, more than p/2 = {allowed:g}")
+
     def _verdict_matched(self, outcome: dict[str, Any]) -> Judged:
+        degenerate = outcome["status"] == Status.DEGENERATE
         if outcome["implementation"] == "em":
+            if degenerate or outcome["status"] == Status.LOG_LIKELIHOOD_FELL:
+                return Judged(Verdict.DIFFERS, outcome["message"])
             return Judged(Verdict.AGREES, "the fit that the others are held against")
-        agreement = outcome["agreement"]
-        if agreement is None:
+        found = outcome["agreement"]
+        ours = self._point_fits(Mode.MATCHED).get("em")
+        if outcome["status"] == Status.LOG_LIKELIHOOD_FELL or (
+            degenerate and (ours is None or ours.status is not Status.DEGENERATE)
+        ):
+            return Judged(Verdict.DIFFERS, outcome["message"])
+        if found is None or ours is None:
             return Judged(Verdict.NOT_RUN, "there is no EM fit of ours to compare with")
-        largest, scaled = agreement["max_abs_difference"], agreement["max_scaled_difference"]
-        what = (
-            f"largest difference from em in {agreement['iterations_compared']} iterations: "
-            f"{largest:.1e}"
-        )
-        if scaled <= LOCKSTEP and agreement["same_length"]:
+        steps, largest = found["iterations_compared"], found["max_scaled_difference"]
+        what = f"largest difference from em in {steps} iterations: {largest:.1e}"
+        if degenerate:
+            told = f"{BOTH}: {outcome['message']}; until then the {what} sd of the data"
+            verdict = Verdict.AGREES if largest <= LOCKSTEP else Verdict.DIFFERS
+            return Judged(verdict, told, known=largest <= LOCKSTEP)
+        if largest <= LOCKSTEP and found["same_length"]:
             return Judged(Verdict.AGREES, what)
-        return Judged(Verdict.DIFFERS, what)
+        if ours.status is Status.DEGENERATE:
+            what += f", where em ended: {ours.message}"
+        return Judged(Verdict.DIFFERS, what + self._far())
+
+    def _far(self) -> str:
+        """Return how much rounding does to data far from zero, where it is more than LOCKSTEP."""
+        if isinstance(self.prepared.data, tuple):
+            return ""
+        data = self.prepared.data
+        far = float((np.abs(data).max(axis=0) / data.std(axis=0)).max())
+        if far * EPSILON <= LOCKSTEP / 10:
+            return ""
+        return (
+            f"; the data lie {far:.0e} standard deviations from zero, where rounding alone makes "
+            f"some {far * EPSILON:.0e} a step: subtract a constant"
+        )
 
     def _published(self, published: Published) -> dict[str, Any]:
         ours: float | None = None
@@ -584,10 +685,42 @@ class Judge:
         return data[:: max(1, math.ceil(len(data) / SHOWN))].tolist()
 
 
+def _largest(by_field: dict[str, Floats]) -> float:
+    return float(np.max([array.max() for array in by_field.values()]))  # NaN is the largest
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _unjudged(error: Exception, seconds: float) -> Failure:
+    """Return the failure of judging a fit, to be called where it was caught."""
+    message = f"the fit could not be judged: {_said(error)}"
+    return Failure(Status.FAILED, message, traceback.format_exc(), seconds)
+
+
+def _failed(failure: Failure) -> dict[str, Any]:
+    return {
+        "status": failure.status,
+        "message": failure.message,
+        "diagnostics": {"traceback": failure.traceback} if failure.traceback else {},
+    }
+
+
+def _in_short(reasons: Mapping[str, str], parameters: Parameters) -> dict[str, str]:
+    """Return the reasons by parameter; once, if all parameters have the same."""
+    of_all = set(reasons.values())
+    if len(of_all) == 1 and len(reasons) == sum(a.size for a in parameters.arrays().values()):
+        return {"all parameters": of_all.pop()}
+    return dict(reasons)
+
+
 def _finite(result: Result) -> Result:
-    """Return a failure in place of a posterior with draws that are no numbers."""
-    if isinstance(result, Failure) or isinstance(result.fit, PointFit):
+    """Return a failure in place of a fit with parameters that are no numbers."""
+    if isinstance(result, Failure):
         return result
+    if isinstance(result.fit, PointFit):
+        return _finite_point(result, result.fit.parameters)
     draws = result.fit.draws.arrays().values()
     broken = np.logical_or.reduce(
         [~np.isfinite(a).reshape(*a.shape[:2], -1).all(axis=-1) for a in draws]
@@ -596,6 +729,15 @@ def _finite(result: Result) -> Result:
         return result
     message = f"{broken.sum()} of {broken.size} draws are not finite: the chain broke down"
     return Failure(Status.FAILED, message, seconds=result.seconds)
+
+
+def _finite_point(result: Timed, parameters: Parameters) -> Result:
+    for name, field, index in entries(parameters):
+        value = parameters.arrays()[field][index]
+        if not np.isfinite(value):
+            message = f"its {name} is {value}: the fit broke down"
+            return Failure(Status.FAILED, message, seconds=result.seconds)
+    return result
 
 
 def _known_failing(implementation: str, judged: Judged, outcome: dict[str, Any]) -> str | None:

@@ -2,149 +2,180 @@
 
 from __future__ import annotations
 
-import csv
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lockstep import models
+from lockstep.comparisons import scale
+from lockstep.comparisons.csv_file import DataError, Table, read
+from lockstep.comparisons.files import Notice
+from lockstep.comparisons.legible import LONG, clipped, printable
 from lockstep.comparisons.scenarios import Prepared, Scenario
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lockstep.models.records import Floats, Integers
 
-N_ITER = 50
-"""Iterations of the matched fits."""
+N_ITER, MOST_FOLLOWED = 50, 10_000_000
+"""Iterations of the matched fits, and numbers in all of them together: of more, fewer."""
+
+MOST_PARAMETERS = 1_000_000
+"""Numbers that a model may have: with more, its report is larger than anyone can open."""
 
 FEW_SYMBOLS = 1000
 """So many symbols may be numbered with gaps; beyond, no more than there are rows."""
 
+WIDEST = 1e150
+"""Half a column's range lies between this and its inverse: the square of either is a double."""
 
-class DataError(ValueError):
-    """The file cannot be used; the message names the file and, where it can, column and row."""
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Read a table of text: comma-separated, or tab-separated if the file's name ends in .tsv.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, it is empty or is no table with a header.
-    """
-    import pandas as pd
-
-    separator = "\t" if path.suffix == ".tsv" else ","
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would cut long rows
-            table = pd.read_csv(
-                path,
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                skipinitialspace=True,
-                encoding="utf-8-sig",
-                index_col=False,
-            )
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path}: the file is empty") from None
-    except pd.errors.ParserWarning:
-        raise DataError(f"{path}: {_longer_than_header(path, separator)}") from None
-    except (OSError, UnicodeError, pd.errors.ParserError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(f"{path}: this is not a readable table: {reason}") from None
-    if table.empty:
-        raise DataError(f"{path}: there are no rows below the header")
-    if not np.isnan(pd.to_numeric(pd.Series(table.columns), errors="coerce")).any():
-        raise DataError(f"{path}: the first row has numbers only; put column names above the data")
-    return table
+LISTED = 10
+"""Names of columns, symbols or lengths that are shown in a message."""
 
 
-def _longer_than_header(path: Path, separator: str) -> str:
-    """Return what is wrong with the first row that has more values than the header has names."""
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        rows = [row for row in csv.reader(lines, delimiter=separator) if row]
-    names = len(rows[0])
-    first = next((i for i, row in enumerate(rows) if len(row) > names), 0)
-    return f"row {first} has {len(rows[first])} values and the header has {names} names"
+def _listed(names: Sequence[str]) -> str:
+    """Return names in a line, the first of them if they are many."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(map(_short, names[:LISTED])) + more
 
 
-def _pick(path: Path, table: pd.DataFrame, names: Sequence[str] | None, wanted: int) -> list[str]:
+def _short(name: str) -> str:
+    """Return a name as it may be printed, its end cut off if it is long."""
+    return printable(name[:LONG]) + "..." * (len(name) > LONG)
+
+
+def _positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Return where the columns are that are wanted."""
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        places.setdefault(name, []).append(i)
+    for name in wanted:
+        if name not in places:
+            raise DataError(f"there is no column {clipped(name)}; there are {_listed(names)}")
+        if len(places[name]) > 1:
+            raise DataError(f"{len(places[name])} columns are called {clipped(name)}; rename them")
+    return [places[name][0] for name in wanted]
+
+
+def _pick(there: Sequence[str], names: Sequence[str] | None, wanted: int) -> list[int]:
     """Return the columns to use: those named, or all if there are as many as wanted."""
-    there = [str(name) for name in table.columns]
-    for name in names or ():
-        if name not in there:
-            raise DataError(f"{path}: there is no column {name!r}; there are {', '.join(there)}")
-    picked = list(names) if names else there
-    if len(picked) != wanted and not (names and len(names) > wanted > 1):  # any D is fitted
-        which = f"{len(picked)} were named" if names else f"the file has {', '.join(there)}"
+    positions = _positions(there, names or there)
+    if len(positions) != wanted and not (names and len(names) > wanted > 1):  # any D is fitted
+        which = f"{len(names)} were named" if names else f"the file has {_listed(there)}"
         raise DataError(
-            f"{path}: this model takes {wanted} column{'s' * (wanted > 1)} and {which}; "
+            f"this model takes {wanted} column{'s' * (wanted > 1)} and {which}; "
             "name them with --columns"
         )
-    return picked
+    return positions
 
 
-def _numbers(path: Path, column: pd.Series) -> Floats:
-    """Return a column as finite numbers."""
-    import pandas as pd
-
-    numbers: Floats = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    for row in np.flatnonzero(~np.isfinite(numbers)):
-        text = str(column.iloc[row])
-        missing = text.strip().lower() in ("", "na", "nan", "null", "none")
-        problem = "the value is missing" if missing else f"{text!r} is not a finite number"
-        raise DataError(f"{path}: column {column.name!r}, row {row + 1}: {problem}")
+def _varying(table: Table, column: int) -> Floats:
+    """Return a column as finite numbers that are not all the same."""
+    numbers = table.numbers(column)
     if len(numbers) > 1 and numbers.min() == numbers.max():
         raise DataError(
-            f"{path}: column {column.name!r}: every value is {numbers[0]:g}; "
+            f"{table.file}: column {clipped(table.names[column])}: every value is {numbers[0]:g}; "
             "a constant has nothing to fit"
+        )
+    if len(numbers) > 1 and not 1 / WIDEST < numbers.max() / 2 - numbers.min() / 2 < WIDEST:
+        raise DataError(
+            f"{table.file}: column {clipped(table.names[column])}: values from "
+            f"{numbers.min():.3g} to {numbers.max():.3g} have no variance in double precision; "
+            "change the unit"
         )
     return numbers
 
 
-def _symbols(path: Path, column: pd.Series) -> Integers:
+def _symbols(table: Table, column: int) -> Integers:
     """Return a column as symbols 0, 1, 2, ..."""
-    numbers = _numbers(path, column)
-    for row in np.flatnonzero((numbers < 0) | (numbers != np.floor(numbers))):
-        raise DataError(
-            f"{path}: column {column.name!r}, row {row + 1}: {column.iloc[row]!r} is not a symbol; "
-            "symbols are the whole numbers 0, 1, 2, ..."
-        )
-    for row in np.flatnonzero(numbers >= max(FEW_SYMBOLS, len(numbers))):
-        raise DataError(
-            f"{path}: column {column.name!r}, row {row + 1}: {column.iloc[row]!r} is no number for "
-            f"one of the symbols in {len(numbers)} rows; number them 0, 1, 2, ... without gaps"
+    numbers = _varying(table, column)
+
+    def shown(row: int) -> str:
+        return clipped(table.columns[column][row])
+
+    for row in np.flatnonzero((numbers < 0) | (numbers != np.floor(numbers)))[:1]:
+        problem = f"{shown(row)} is not a symbol; symbols are the whole numbers 0, 1, 2, ..."
+        raise table.error(column, int(row), problem)
+    for row in np.flatnonzero(numbers >= max(FEW_SYMBOLS, len(numbers)))[:1]:
+        raise table.error(
+            column,
+            int(row),
+            f"{shown(row)} is no number for one of the symbols in {len(numbers)} rows; number "
+            "them 0, 1, 2, ... without gaps",
         )
     return numbers.astype(np.int64)
 
 
-def _lengths(path: Path, column: pd.Series, rows: int) -> list[int]:
-    """Return the lengths of the sequences: the column's non-blank entries in order."""
-    import pandas as pd
-
-    filled = column[column.str.strip() != ""]
-    numbers = pd.to_numeric(filled, errors="coerce").to_numpy(dtype=np.float64)
-    for i in np.flatnonzero(~(numbers >= 1) | (numbers != np.floor(numbers))):
-        raise DataError(
-            f"{path}: column {column.name!r}, row {filled.index[i] + 1}: {filled.iloc[i]!r} is "
-            "not the length of a sequence, a whole number from 1"
+def _unseen(symbols: Integers) -> str:
+    """Return in a line which symbols never occur though greater ones do; empty if all do."""
+    counts = np.bincount(symbols)
+    unseen = [str(v) for v in np.flatnonzero(counts == 0)]
+    if not unseen:
+        return ""
+    if unseen == ["0"]:
+        return (
+            f"symbol 0 never occurs, and counts as one of {len(counts)}: symbols are numbered "
+            "from 0; subtract 1 if yours begin at 1"
         )
-    if numbers.sum() != rows:
+    noun, verb = ("symbols", "occur") if len(unseen) > 1 else ("symbol", "occurs")
+    return f"{noun} {_listed(unseen)} never {verb}, of {len(counts)} from 0 to {len(counts) - 1}"
+
+
+def _lengths(table: Table, column: int) -> list[int]:
+    """Return the lengths of the sequences: the column's non-blank entries in order."""
+    rows, name = len(table.lines), clipped(table.names[column])
+    filled = [row for row, text in enumerate(table.columns[column]) if text.strip()]
+    if len(filled) == rows:
         raise DataError(
-            f"{path}: column {column.name!r}: the lengths add up to {numbers.sum():.0f} and there "
+            f"{table.file}: column {name} has a value in every row, so it is no list of lengths; "
+            + _as_names(table.columns[column])
+        )
+    entries = Table(
+        table.file,
+        [table.names[column]],
+        [[table.columns[column][row] for row in filled]],
+        type(table.lines)("q", [table.lines[row] for row in filled]),
+    )
+    lengths = entries.numbers(0)
+    for i in np.flatnonzero((lengths < 1) | (lengths != np.floor(lengths)))[:1]:
+        shown = clipped(entries.columns[0][i])
+        problem = f"{shown} is not the length of a sequence, a whole number from 1"
+        raise entries.error(0, int(i), problem)
+    if lengths.sum() != rows:
+        raise DataError(
+            f"{table.file}: column {name}: the lengths add up to {lengths.sum():.0f} and there "
             f"are {rows} symbols; write each sequence's length once, in order, and leave the "
             "other rows blank"
         )
-    return [int(n) for n in numbers]
+    ends = np.cumsum(lengths)
+    places = (np.arange(len(filled)), ends - lengths, ends - 1)  # on top, first rows, last rows
+    if not any(np.array_equal(filled, place) for place in places):
+        raise DataError(
+            f"{table.file}: column {name}: the lengths are neither at the top of the column nor "
+            "each in the first row of its sequence; if they name sequences, write lengths instead"
+        )
+    return [int(n) for n in lengths]
+
+
+def _as_names(values: Sequence[str]) -> str:
+    """Return what to do with a column that names the sequence of each row."""
+    begins = [0, *(i for i in range(1, len(values)) if values[i] != values[i - 1]), len(values)]
+    if len(begins) == 2:
+        return "if it names the sequence of each row, there is one: leave out --lengths-column"
+    runs = [str(end - begin) for begin, end in pairwise(begins)]
+    return (
+        "if it names the sequence of each row, write the sequences' lengths into the first row "
+        f"of each instead, and leave the others blank: {_listed(runs)}"
+    )
+
+
+def _numbers(D: int | None, dims: Mapping[str, int]) -> int:
+    """Return how many numbers the parameters are: of a mixture in D dimensions, or of an HMM."""
+    K = dims["n_components"]
+    return K * (1 + K + dims["n_features"]) if D is None else K * (1 + D + D**2)
 
 
 def scenario(
@@ -161,60 +192,73 @@ def scenario(
     Parameters
     ----------
     path : Path
-        A comma-separated table with a header.
+        A comma-separated table with a header, as `csv_file.read` takes it.
     model_name : str
     n_components : int
     columns : sequence of str, optional
         The columns with the data; needed if there are others.
     lengths_column : str, optional
         For the HMM: the column whose non-blank entries are the lengths of the sequences, in
-        order. Without it all symbols are one sequence.
+        order, at the top of the column or each in the first or the last row of its sequence.
+        Without it all symbols are one sequence.
     seed : int
         For the start of the matched fits.
 
     Raises
     ------
     DataError
-        If the file cannot be used, with the file and where possible the column and the row.
+        If the file cannot be used, with the file and where possible the column and the line.
     """
     model = models.load(model_name)
-    table = read(path)
-    if lengths_column is not None and lengths_column not in table.columns:
-        there = ", ".join(map(str, table.columns))
-        raise DataError(f"{path}: there is no column {lengths_column!r}; there are {there}")
-    rest = table.drop(columns=[lengths_column] if lengths_column else [])
-    dims = {"n_components": n_components}
+    hmm = model_name == "categorical_hmm"
+    if lengths_column is not None and not hmm:
+        raise DataError(
+            f"{printable(str(path))}: --lengths-column is for the HMM; a mixture has none"
+        )
+
+    def choose(names: Sequence[str]) -> list[int]:
+        beside = _positions(names, [lengths_column] if lengths_column is not None else [])
+        rest = [i for i in range(len(names)) if i not in beside]
+        wanted = 1 if hmm or model_name.endswith("1d") else 2
+        return [rest[i] for i in _pick([names[i] for i in rest], columns, wanted)] + beside
+
+    table = read(path, choose)
+    dims, note = {"n_components": n_components}, ""
     try:
-        if model_name == "categorical_hmm":
-            picked = _pick(path, rest, columns, 1)
-            symbols = _symbols(path, rest[picked[0]])
-            lengths = [len(symbols)]
-            if lengths_column is not None:
-                lengths = _lengths(path, table[lengths_column], len(symbols))
+        if hmm:
+            symbols = _symbols(table, 0)
+            lengths = [len(symbols)] if lengths_column is None else _lengths(table, 1)
             dims["n_features"] = int(symbols.max()) + 1
+            note = _unseen(symbols)
             data = model.check_data(np.split(symbols, np.cumsum(lengths)[:-1]), dims)
         else:
-            if lengths_column is not None:
-                raise DataError(f"{path}: --lengths-column is for the HMM; a mixture has none")
-            picked = _pick(path, rest, columns, 1 if model_name.endswith("1d") else 2)
-            values = np.column_stack([_numbers(path, rest[name]) for name in picked])
-            data = model.check_data(values[:, 0] if len(picked) == 1 else values, dims)
+            values = np.column_stack([_varying(table, i) for i in range(len(table.names))])
+            scale.refuse(values, table.names)
+            data = model.check_data(values[:, 0] if len(table.names) == 1 else values, dims)
     except DataError:
         raise
     except ValueError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{table.file}: {printable(str(error))}") from None
+    if note:
+        warnings.warn(f"{table.file}: {note}", Notice, stacklevel=2)
+    numbers = _numbers(len(table.names) if not hmm else None, dims)
+    if numbers > MOST_PARAMETERS:
+        raise DataError(
+            f"{table.file}: the model would have {numbers:,} parameters, more than "
+            f"{MOST_PARAMETERS:,}; take fewer components{', or one symbol for rare ones' * hmm}"
+        )
     own = Scenario(
-        name=path.stem,
-        title=path.name,
+        name=printable(path.stem),
+        title=printable(path.name),
         model=model_name,
-        lesson="",
-        n_iter=N_ITER,
+        lesson=f"{note[0].upper()}{note[1:]}." if note else "",
+        n_iter=min(N_ITER, max(2, MOST_FOLLOWED // numbers)),
         prepare=lambda: prepared,
     )
     prepared = Prepared(
         data=data,
         dims=dims,
         start=model.start(data, dims, np.random.default_rng(seed)),
-        labels={"axes": tuple(picked)},
+        labels={"axes": tuple(map(_short, table.names[: 1 if hmm else None]))},
     )
     return own, prepared

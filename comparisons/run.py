@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from lockstep.comparisons.cache import FitCache, Timed, key
 from lockstep.comparisons.implementations import Implementation, guests, implementations, invite
+from lockstep.comparisons.legible import said
 from lockstep.comparisons.problem import Mode, Problem
 from lockstep.models.fits import Status
 
@@ -78,7 +79,7 @@ def attempt(implementation: str, problem: Problem) -> Result:
     except Exception as error:  # noqa: BLE001 - one row must not take the others with it
         return Failure(
             Status.FAILED,
-            f"{type(error).__name__}: {error}",
+            said(error),
             traceback.format_exc(),
             time.perf_counter() - began,
         )

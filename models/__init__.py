@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -76,7 +76,7 @@ class Model(Protocol):
     shows: Shows
     Parameters: type[records.Parameters]
     Statistics: type[records.Statistics]
-    Prior: type[records.Record]
+    Prior: type[records.Prior]
 
     def check_parameters(self, given: Mapping[str, Any]) -> records.Parameters:
         """Return parameters made of nested lists by name, or raise ValueError."""
@@ -116,6 +116,12 @@ class Model(Protocol):
         self, statistics: records.Statistics, parameters: records.Parameters
     ) -> records.Parameters:
         """Return the derivatives of the log-likelihood, by Fisher's identity."""
+        ...
+
+    def gradient(
+        self, parameters: records.Parameters, data: Data
+    ) -> tuple[records.Parameters, float]:
+        """Return the derivatives of the log-likelihood, at zeros too, and its value."""
         ...
 
     def log_densities(self, parameters: records.Parameters, data: Data) -> Floats:
@@ -173,3 +179,12 @@ def part(model: Model, name: str) -> Any:
     """
     place = f"{model.__name__}.{name}"
     return importlib.import_module(place) if find_spec(place) is not None else None
+
+
+def singularity(model: Model, parameters: records.Parameters, data: Data) -> str | None:
+    """Return which component is at a singularity of the likelihood, and where; None if none is.
+
+    A model without a `collapsed` of its own has none.
+    """
+    collapsed: Callable[[Any, Any], str | None] = getattr(model, "collapsed", lambda *_: None)
+    return collapsed(parameters, data)

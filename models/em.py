@@ -15,17 +15,33 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from lockstep.models import Data, Model, kernels, simplex
+from lockstep.models.admission import (
+    admitted,
+    admitted_data,
+    admitted_parameters,
+    not_observed,
+    refuse_misfit,
+    refuse_no_generator,
+)
 from lockstep.models.fits import PointFit, Status
-from lockstep.models.records import DegenerateError, Floats, Parameters, Statistics, checked_weights
+from lockstep.models.records import (
+    DegenerateError,
+    Floats,
+    Parameters,
+    Statistics,
+    checked_weights,
+    refuse_extreme,
+    refuse_no_count,
+)
 
 TOLERANCE = 1e-9
 """Stop when no parameter moved by more than this, in units that the model has no scale in.
@@ -36,12 +52,19 @@ ROUNDING = 1e-10
 """A fall of the log-likelihood by more than this share of its size, or of a nat, is not
 rounding."""
 
+STILL = 1e-14
+"""A gain of no more than this share of the log-likelihood, or of a nat, is none: a fit that gains
+nothing and moves by no more than rounding moves it has come as near as the data can say."""
+
 MAX_ITER = 10_000
 """Iterations at the most, unless a caller says otherwise."""
 
 STRETCH, LONGEST = 32, 1024
 """Iterations that the kernels do in a row, at first and at the most: a fit that a caller's `watch`
 ends leaves the rest of its last stretch undone."""
+
+MOST_IN_A_ROW = 10_000_000
+"""Numbers in the parameters of one stretch, all of which it returns."""
 
 SAME_OPTIMUM = 1e-4
 """Starts whose final log-likelihoods are within this many nats reached the same optimum."""
@@ -59,8 +82,8 @@ class Settings(TypedDict, total=False):
     max_iter : int
         Iterations at the most.
     tol : float
-        Converged when the model's `change` over an iteration is at most this; a negative
-        tolerance never stops.
+        Converged when the model's `change` over an iteration is at most this, or is rounding
+        and raised nothing; a negative tolerance never stops.
     prior : the model's Prior, or None
         Then its log-density is climbed as well.
     accelerate : bool
@@ -102,8 +125,10 @@ def fit(
     ----------
     model : Model
     start : Parameters
+        Probabilities may be rounded: sums within 1e-5 of 1 are divided out.
     data : Data
-        As the model's `check_data` returns them.
+        Whatever the model's `check_data` takes; NaN, or in a sequence -1, is a value that was not
+        observed, and the fit's message counts them.
     weights : ndarray, optional
         How often each observation (for the HMM each sequence) counts.
     **settings
@@ -113,7 +138,31 @@ def fit(
     -------
     PointFit
         Its `trace` has the log-likelihood after 0, 1, ... iterations.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If start, data, weights or settings are not sound or do not fit one another, or a
+        sequence is impossible at the start.
     """
+    start, data, weights = admitted(model, start, data, weights)
+    refuse_misfit(model, start, settings)
+    fit = fit_admitted(model, start, data, weights=weights, **settings)
+    if number := not_observed(data):
+        ending = f"; {number} values were not observed, and are summed out"
+        fit = replace(fit, message=fit.message + ending)
+    return fit
+
+
+def fit_admitted(
+    model: Model,
+    start: Parameters,
+    data: Data,
+    *,
+    weights: Floats | None = None,
+    **settings: Unpack[Settings],
+) -> PointFit:
+    """Iterate EM as `fit` does, for a caller that has checked what it gives (see `admitted`)."""
     return _climb(model, start, kernels.Expectation(model, data, weights), **settings)
 
 
@@ -147,17 +196,22 @@ def fit_chunks(
     -------
     PointFit
     """
+    start = admitted_parameters(model, start)
+    refuse_misfit(model, start, settings)
+    for name, function in (("chunks", chunks), ("weights", weights)):
+        if not callable(function) and (name == "chunks" or function is not None):
+            raise TypeError(f"{name} must be a function that returns a fresh iterable, and is none")
     e_step, dims = kernels.e_step(model), start.dims
 
     def expect(parameters: Parameters) -> tuple[Statistics, float]:
         total: Statistics | None = None
-        log_likelihood = 0.0
-        parts = chunks() if weights is None else zip(chunks(), weights(), strict=True)
-        for part in parts:
-            data, w = (part, None) if weights is None else part
-            statistics, of_chunk = e_step(
-                parameters, model.check_chunk(data, dims, missing=missing), w
-            )
+        log_likelihood, largest = 0.0, 0.0
+        for data, w in _pairs(chunks(), None if weights is None else weights()):
+            data = model.check_chunk(data, dims, missing=missing)
+            if w is not None:
+                w = checked_weights(w, len(data))
+                largest = max(largest, w.max(initial=0.0))
+            statistics, of_chunk = e_step(parameters, data, w)
             total = statistics if total is None else total + statistics
             log_likelihood += of_chunk
         if total is None:
@@ -165,9 +219,27 @@ def fit_chunks(
                 "there are no chunks: each call must return a fresh iterable, "
                 "as 'lambda: iter(parts)' does and 'lambda: generator' does not"
             )
+        if weights is not None:
+            refuse_extreme(np.array([largest]), "weights")
         return total, log_likelihood
 
     return _climb(model, start, expect, **settings)
+
+
+def _pairs(chunks: Iterable[Any], weights: Iterable[Any] | None) -> Iterator[tuple[Any, Any]]:
+    """Yield each chunk with its weights, or None."""
+    if weights is None:
+        yield from ((chunk, None) for chunk in chunks)
+        return
+    rest = iter(weights)
+    for chunk in chunks:
+        for w in rest:
+            yield chunk, w
+            break
+        else:
+            raise ValueError("there are weights for fewer chunks than there are")
+    for _ in rest:
+        raise ValueError("there are weights for more chunks than there are")
 
 
 @dataclass(frozen=True)
@@ -182,7 +254,7 @@ class _Point:
 
 type Visit = Callable[[Parameters], _Point]
 type Ending = tuple[Status, str] | None
-type Judge = Callable[[int, float, float, float], Ending]
+type Judge = Callable[[int, float, float, float, Callable[[], float]], Ending]
 
 
 class _Trail:
@@ -190,11 +262,12 @@ class _Trail:
 
     Parameters
     ----------
+    model : Model
     start : Parameters
     keep_path : bool
         Whether to keep all parameters, or only the last.
     judge : callable
-        ``(iteration, objective, gain, change) -> Ending``.
+        ``(iteration, objective, gain, change, rounding) -> Ending``; the last is a function.
 
     Attributes
     ----------
@@ -202,12 +275,13 @@ class _Trail:
         The last; and, after `add`, those before.
     """
 
-    def __init__(self, start: Parameters, keep_path: bool, judge: Judge) -> None:
+    def __init__(self, model: Model, start: Parameters, keep_path: bool, judge: Judge) -> None:
         self.before, self.last = start, start
         self.iterations = 0
         self.trace: list[float] = []
         self.objective: list[float] = []
         self.ended: Ending = None
+        self._rounding = getattr(model, "rounding", lambda _: 0.0)
         self._keep_path, self._judge = keep_path, judge
         self._pieces = [tuple(array[None] for array in start.arrays().values())]
 
@@ -226,16 +300,18 @@ class _Trail:
         if self._keep_path:
             self._pieces.append(tuple(array[None] for array in self.last.arrays().values()))
         gain = self.objective[-1] - self.objective[-2]
-        self.ended = self._judge(self.iterations, point.objective, gain, change)
+        rounding = partial(self._rounding, self.before)
+        self.ended = self._judge(self.iterations, point.objective, gain, change, rounding)
 
     def follow(self, stretch: kernels.Stretch) -> None:
         """Go through iterations in a row, up to one that ends the fit."""
         values, n = stretch.trace.tolist(), 0
         self.begin(values[0], values[0])
+        rounding = cache(lambda: self._rounding(type(self.last)(*(a[-2] for a in stretch.path))))
         for change in stretch.changes.tolist():
             n += 1
             gain = values[n] - values[n - 1]
-            self.ended = self._judge(self.iterations + n, values[n], gain, change)
+            self.ended = self._judge(self.iterations + n, values[n], gain, change, rounding)
             if self.ended is not None:
                 break
         self.iterations += n
@@ -275,24 +351,33 @@ def _climb(
         density = 0.0 if prior is None else prior.log_density(parameters)
         return _Point(parameters, statistics, log_likelihood, log_likelihood + density)
 
-    def judge(iteration: int, objective: float, gain: float, change: float) -> Ending:
-        ended = watch(iteration, objective, gain)
-        if monotone and gain < -ROUNDING * max(1.0, abs(objective)):
+    def judge(
+        iteration: int, objective: float, gain: float, change: float, rounding: Callable[[], float]
+    ) -> Ending:
+        size = max(1.0, abs(objective))
+        still = change > tol and gain <= STILL * size and change <= rounding()
+        ended = watch(iteration, objective, max(gain, 0.0) if still else gain)
+        if monotone and gain < -ROUNDING * size and not still:
             what = "log-likelihood" if prior is None else "penalised log-likelihood"
             message = f"the {what} fell by {-gain:.3g} at iteration {iteration}"
             return Status.LOG_LIKELIHOOD_FELL, message
         if ended is None and change <= tol:
             message = f"no parameter moved by more than {tol:g} at iteration {iteration}"
             return Status.CONVERGED, message
+        if ended is None and still and tol >= 0:
+            message = f"no parameter moved by more than rounding at iteration {iteration}"
+            return Status.CONVERGED, message
         return ended
 
-    trail = _Trail(start, keep_path, judge)
+    trail = _Trail(model, start, keep_path, judge)
     leaper = _Leaper(start, update)
     # Plain EM goes in stretches, as far as the kernels take it; else an iteration at a time.
     climb = getattr(expect, "climb", None)
     if prior is not None or accelerate or update is not None:
         climb = None
-    length = STRETCH
+    longest = MOST_IN_A_ROW // sum(array.size for array in start.arrays().values())
+    longest = min(LONGEST, max(1, longest))
+    length = min(STRETCH, longest)
     here: _Point | None = None
     try:
         while trail.ended is None and trail.iterations < max_iter:
@@ -303,7 +388,7 @@ def _climb(
                     climb = None
                 elif len(stretch.changes):
                     trail.follow(stretch)
-                    here, length = None, min(2 * length, LONGEST)
+                    here, length = None, min(2 * length, longest)
                     continue
             if here is None:
                 here = visit(trail.last)
@@ -419,19 +504,20 @@ def fit_best(
         ``hits`` how many reached its optimum. A degenerate fit is kept only if every start
         degenerated.
     """
+    refuse_no_count("n_starts", n_starts)
+    refuse_no_generator(rng)
+    data, weights = admitted_data(model, data, dims, weights)
     if weights is not None:
-        weights = checked_weights(weights, len(data))
         kept = np.flatnonzero(weights)
         data = tuple(data[n] for n in kept) if isinstance(data, tuple) else data[kept]
         weights = weights[kept]
-    fits = [
-        fit(model, model.start(data, dims, rng), data, weights=weights, **settings)
-        for _ in range(n_starts)
-    ]
+    starts = [model.start(data, dims, rng) for _ in range(n_starts)]
+    refuse_misfit(model, starts[0], settings)
+    fits = [fit_admitted(model, start, data, weights=weights, **settings) for start in starts]
     # Where a component collapses the likelihood is unbounded: the higher, the less it means.
     sound = [f for f in fits if f.status is not Status.DEGENERATE] or fits
     best = max(sound, key=final_objective)
-    starts = [{"status": str(f.status), "log_likelihood": final_log_likelihood(f)} for f in fits]
+    ends = [{"status": str(f.status), "log_likelihood": final_log_likelihood(f)} for f in fits]
     hits = sum(final_objective(f) >= final_objective(best) - SAME_OPTIMUM for f in sound)
     message = f"{best.message}; {hits} of {n_starts} starts reached this optimum"
     if degenerate := len(fits) - len(sound):
@@ -439,7 +525,7 @@ def fit_best(
     return replace(
         best,
         message=message,
-        details={**best.details, "starts": starts, "hits": hits},
+        details={**best.details, "starts": ends, "hits": hits},
     )
 
 

@@ -23,14 +23,15 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from numbers import Integral, Real
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.cluster import KMeans, kmeans_plusplus
@@ -38,7 +39,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lockstep.models import categorical_hmm, chunks, em, kernels, load, records
+from lockstep.models import (
+    Model,
+    categorical_hmm,
+    chunks,
+    em,
+    kernels,
+    load,
+    mixture_diagonal,
+    records,
+)
 from lockstep.models import gaussian_mixture_2d as gaussian_mixture
 from lockstep.models.categorical_hmm import Sequences
 from lockstep.models.fits import PointFit, Status
@@ -60,6 +70,9 @@ NOT_CONVERGED = (
 """scikit-learn's words, which users and their tests may look for; ours follow them."""
 
 MIXTURE, HMM = load(gaussian_mixture.NAME), load(categorical_hmm.NAME)
+DIAGONAL = cast("Model", mixture_diagonal)
+
+type Mixture = gaussian_mixture.Parameters | mixture_diagonal.Parameters
 
 
 @dataclass
@@ -116,26 +129,38 @@ def _climbed(fit: PointFit) -> Floats:
     return values
 
 
-def _whole(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name}={value!r}; it must be an integer of at least {least}")
-
-
 def _at_least_zero(name: str, value: Any) -> None:
-    if not isinstance(value, Real) or not float(value) >= 0:
+    if not records.is_between(value, 0, np.inf):
         raise ValueError(f"{name}={value!r}; it must be a number of at least 0")
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name}={value!r}; it must be one of {', '.join(map(repr, allowed))}")
+
+
+def _yes_or_no(name: str, value: Any) -> None:
+    if not isinstance(value, bool | np.bool_ | Integral):
+        raise ValueError(f"{name}={value!r}; it must be True or False")
+
+
+def _random(random_state: Any) -> np.random.RandomState:
+    """Return the generator that was given, or one made of the seed."""
+    try:
+        generator: np.random.RandomState = check_random_state(random_state)
+    except ValueError:
+        raise ValueError(
+            f"random_state={random_state!r} cannot be used to seed a RandomState: give an integer "
+            "from 0 to 2**32 - 1, a numpy.random.RandomState or None"
+        ) from None
+    return generator
 
 
 def _weights(given: Any, number: int, what: str) -> Floats | None:
     """Return sample weights as an array of shape (number,), or None."""
     if given is None:
         return None
-    weights = np.asarray(given, dtype=np.float64)
+    weights = records.floats(given, "sample_weight")
     if weights.shape != (number,):
         raise ValueError(
             f"sample_weight has shape {weights.shape}; {number} {what} need shape ({number},)"
@@ -145,9 +170,20 @@ def _weights(given: Any, number: int, what: str) -> Floats | None:
             f"sample_weight[{n}] is {weights[n]}; a weight must be finite and not negative "
             "(zero leaves its sample out)"
         )
-    if not weights.any():
-        raise ValueError("every sample_weight is zero: nothing is left to fit")
+    records.refuse_extreme(weights, "sample_weight")
     return weights
+
+
+def _weighted(values: Floats, weights: Floats | None) -> Floats:
+    """Return each value times its weight; what is left out counts zero, whatever its value."""
+    if weights is None:
+        return values
+    return np.where(weights > 0, weights * np.where(weights > 0, values, 0), 0)
+
+
+def _mass(number: int, weights: Floats | None) -> float:
+    """Return how many observations there are, by weight."""
+    return float(number if weights is None else weights.sum())
 
 
 class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
@@ -273,8 +309,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self._check_settings()
         x, weights = self._check_data(X, sample_weight, reset=True, at_least=2)
         warm = self.warm_start and hasattr(self, "converged_")
-        rng = check_random_state(self.random_state)
-        mass = len(x) if weights is None else float(weights.sum())
+        rng, mass = _random(self.random_state), _mass(len(x), weights)
         fits, failure = [], None
         for number in range(1 if warm else self.n_init):
             if self.verbose:
@@ -337,20 +372,26 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if hasattr(self, "lower_bound_") or not hasattr(self, "lower_bounds_"):
             self.__dict__.pop("lower_bound_", None)
             self.lower_bounds_, self.n_iter_ = [], 0
-        given = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        e_step = kernels.e_step(MIXTURE)
+        given = None if sample_weight is None else records.floats(sample_weight, "sample_weight")
+        if given is not None and given.ndim == 1:  # of all chunks: those of one may be zero
+            _weights(given, len(given), "rows")
+        e_step, prior = kernels.e_step(self._model()), self._prior()
         statistics: Any = None
         objective, mass, rows = 0.0, 0.0, 0
         for chunk in _chunks(X):
-            here = None if given is None else given[rows : rows + len(chunk)]
+            if not hasattr(chunk, "__len__"):
+                raise TypeError(f"a chunk is of type {type(chunk).__name__}; give arrays of rows")
+            here = None if given is None or not given.ndim else given[rows : rows + len(chunk)]
             rows += len(chunk)
+            if here is not None and len(here) == len(chunk) and not here.any():
+                continue
             x, weights = self._check_data(chunk, here, reset=parameters is None)
             if parameters is None:
-                parameters = self._start(x, weights, check_random_state(self.random_state))
+                parameters = self._start(x, weights, _random(self.random_state))
             part, value = e_step(parameters, x, weights)
             statistics = part if statistics is None else statistics + part
             objective += value
-            mass += len(x) if weights is None else float(weights.sum())
+            mass += _mass(len(x), weights)
         if statistics is None or parameters is None:
             raise ValueError(
                 "there are no chunks: an iterator is spent after one pass, so give each call a "
@@ -364,8 +405,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self._keep(self._m_step(statistics))
         except DegenerateError as error:
             raise ValueError(f"{COLLAPSED} Here {error}.") from error
-        if self.prior is not None:
-            objective += self.prior.log_density(parameters)
+        if prior is not None:
+            objective += prior.log_density(parameters)
         self.lower_bounds_.append(objective / mass)
         self.n_iter_ += 1
         gain = np.inf if self.n_iter_ == 1 else self.lower_bounds_[-1] - self.lower_bounds_[-2]
@@ -374,22 +415,39 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.message_ = f"pass {self.n_iter_} measured a gain of {gain:.3g}"
         return self
 
-    def score_samples(self, X: Any) -> Floats:
-        """Return the log-likelihood of each row, shape (N,), in nats."""
-        return np.asarray(logsumexp(self._log_joint(X), axis=1))
+    def score_samples(self, X: Any, sample_weight: Any = None) -> Floats:
+        """Return the log-likelihood of each row, shape (N,), in nats: that of all its copies.
 
-    def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
-        """Return the mean log-likelihood of the rows, in nats."""
-        return float(self.score_samples(X).mean())
+        Parameters
+        ----------
+        X : array_like, shape (N, D)
+        sample_weight : array_like, shape (N,), optional
+            How often each row counts, as for `fit`.
+        """
+        values = np.asarray(logsumexp(self._log_joint(X), axis=1))
+        return _weighted(values, _weights(sample_weight, len(values), "rows"))
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: ARG002
+        """Return the mean log-likelihood of the rows (or per unit of weight), in nats."""
+        values = self.score_samples(X, sample_weight)
+        weights = _weights(sample_weight, len(values), "rows")
+        return float(values.sum() / _mass(len(values), weights))
 
     def predict(self, X: Any) -> Integers:
         """Return the most probable component of each row, shape (N,)."""
-        return self._log_joint(X).argmax(axis=1)
+        joint = self._log_joint(X)
+        if np.isneginf(joint.max(axis=1)).any():  # too far from everything for a density
+            return self.predict_proba(X).argmax(axis=1)
+        return joint.argmax(axis=1)
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each component given each row, shape (N, K)."""
-        joint = self._log_joint(X)
-        return np.asarray(np.exp(joint - logsumexp(joint, axis=1, keepdims=True)))
+        check_is_fitted(self)
+        parameters: Any = self._parameters()
+        x = self._check_data(X)[0]
+        if self._diagonal():
+            return mixture_diagonal.responsibilities(parameters, x)
+        return gaussian_mixture.responsibilities(parameters, x)
 
     def sample(self, n_samples: int = 1) -> tuple[Floats, Integers]:
         """Draw from the mixture, component by component; scikit-learn's draws from a seed.
@@ -401,32 +459,38 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             The components, in ascending order.
         """
         check_is_fitted(self)
+        if not isinstance(n_samples, Integral):
+            raise ValueError(f"n_samples={n_samples!r}; it must be an integer of at least 1")
         if n_samples < 1:
             raise ValueError(
                 f"Invalid value for 'n_samples': {n_samples}. At least one sample must be asked for"
             )
-        rng = check_random_state(self.random_state)
-        numbers = rng.multinomial(n_samples, self.weights_)
-        D = self.means_.shape[1]
+        rng = _random(self.random_state)
+        weights, means, spreads = self._parameters().arrays().values()
+        if not self._diagonal():
+            gaussian_mixture.cholesky(spreads)  # or says that there is none
+        numbers = rng.multinomial(n_samples, weights)
         drawn = []
-        for mean, covariance, number in zip(
-            self.means_, self._parameters().covariances, numbers, strict=True
-        ):
-            if self.covariance_type in ("full", "tied"):
-                drawn.append(rng.multivariate_normal(mean, covariance, number))
+        for mean, spread, number in zip(means, spreads, numbers, strict=True):
+            if self._diagonal():
+                standard = rng.standard_normal(size=(number, len(mean)))
+                drawn.append(mean + standard * np.sqrt(spread))
             else:
-                standard = rng.standard_normal(size=(number, D))
-                drawn.append(mean + standard * np.sqrt(np.diagonal(covariance)))
+                drawn.append(rng.multivariate_normal(mean, spread, number))
         return np.vstack(drawn), np.repeat(np.arange(len(numbers)), numbers)
 
-    def aic(self, X: Any) -> float:
-        """Return Akaike's criterion on X: the lower the better."""
-        return float(2 * self._n_parameters() - 2 * self.score_samples(X).sum())
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's criterion on X, its rows weighted as in `fit`: the lower the better."""
+        return float(2 * self._n_parameters() - 2 * self.score_samples(X, sample_weight).sum())
 
-    def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion on X: the lower the better."""
-        values = self.score_samples(X)
-        return float(self._n_parameters() * np.log(len(values)) - 2 * values.sum())
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Return the Bayesian information criterion on X: the lower the better.
+
+        With weights, the number of observations is their sum.
+        """
+        values = self.score_samples(X, sample_weight)
+        mass = _mass(len(values), _weights(sample_weight, len(values), "rows"))
+        return float(self._n_parameters() * np.log(mass) - 2 * values.sum())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -440,26 +504,48 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _check_settings(self) -> None:
         for name, least in (("n_components", 1), ("max_iter", 0), ("n_init", 1)):
-            _whole(name, getattr(self, name), least)
-        _whole("verbose_interval", self.verbose_interval, 1)
+            records.refuse_no_count(name, getattr(self, name), least)
+        records.refuse_no_count("verbose_interval", self.verbose_interval, 1)
         _at_least_zero("tol", self.tol)
         _at_least_zero("reg_covar", self.reg_covar)
         _one_of("covariance_type", self.covariance_type, COVARIANCE_TYPES)
         _one_of("init_params", self.init_params, INIT_PARAMS)
+        for name in ("warm_start", "verbose", "missing", "accelerate"):
+            _yes_or_no(name, getattr(self, name))
+        if self.reg_covar > records.LARGEST:
+            raise ValueError(f"reg_covar={self.reg_covar!r}; it must be at most {records.LARGEST}")
+        if self.prior is not None and not isinstance(self.prior, gaussian_mixture.Prior):
+            raise TypeError(
+                f"prior is of type {type(self.prior).__name__}; give a gaussian_mixture_2d.Prior"
+            )
 
     def _check_data(
         self, X: Any, sample_weight: Any = None, *, reset: bool = False, at_least: int = 1
     ) -> tuple[Floats, Floats | None]:
         """Return the rows that count and their weights."""
         if isinstance(X, np.ma.MaskedArray):  # the mask must not be lost
-            X = np.ma.filled(X.astype(np.float64), np.nan)
+            X = records.floats(X, "X")
         plain = type(X) is np.ndarray and X.dtype == np.float64 and X.ndim == 2
         if plain and reset and len(X) >= at_least and X.shape[1]:
             # What validate_data makes of such an array, in less time than a small fit takes.
             x, self.n_features_in_ = X, X.shape[1]
             self.__dict__.pop("feature_names_in_", None)
         else:
-            x = validate_data(
+            x = self._validated(X, reset, at_least)
+        x = records.finite_floats(x, "X", missing=self.missing)
+        weights = _weights(sample_weight, len(x), "rows")
+        if weights is not None and not weights.all():
+            x, weights = x[weights > 0], weights[weights > 0]
+        if reset and self.prior is not None:
+            self.prior.refuse_misshaped(x.shape[1])
+        return x, weights
+
+    def _validated(self, X: Any, reset: bool, at_least: int) -> Any:
+        """Return what scikit-learn makes of the data; in our words if they are no numbers."""
+        if isinstance(X, np.ndarray) and X.dtype == object:
+            X = _numbers(X)
+        try:
+            return validate_data(
                 self,
                 X,
                 reset=reset,
@@ -467,18 +553,31 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 ensure_all_finite=False,
                 ensure_min_samples=at_least,
             )
-        x = records.finite_floats(x, "X", missing=self.missing)
-        weights = _weights(sample_weight, len(x), "rows")
-        if weights is not None and not weights.all():
-            x, weights = x[weights > 0], weights[weights > 0]
-        return x, weights
+        except (TypeError, ValueError, OverflowError):
+            if not issparse(X):
+                _numbers(X)
+            raise
 
     def _log_joint(self, X: Any) -> Floats:
         check_is_fitted(self)
-        return gaussian_mixture.log_joint(self._parameters(), self._check_data(X)[0])
+        parameters: Any = self._parameters()
+        model = mixture_diagonal if self._diagonal() else gaussian_mixture
+        joint: Floats = model.log_joint(parameters, self._check_data(X)[0])
+        return joint
 
-    def _m_step(self, statistics: Any) -> gaussian_mixture.Parameters:
-        return gaussian_mixture.m_step(statistics, prior=self.prior, **self._options())
+    def _diagonal(self) -> bool:
+        return self.covariance_type in ("diag", "spherical")
+
+    def _model(self) -> Model:
+        return DIAGONAL if self._diagonal() else MIXTURE
+
+    def _prior(self) -> Any:
+        if self.prior is None or not self._diagonal():
+            return self.prior
+        return mixture_diagonal.Prior(self.prior)
+
+    def _m_step(self, statistics: Any) -> Any:
+        return self._model().m_step(statistics, prior=self._prior(), **self._options())
 
     def _options(self) -> dict[str, Any]:
         return {"covariance_type": self.covariance_type, "reg_covar": self.reg_covar}
@@ -487,14 +586,14 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self, start: Parameters, x: Floats, weights: Floats | None, mass: float, warm: bool
     ) -> PointFit:
         report = self._report if self.verbose else None
-        fit = em.fit(
-            MIXTURE,
+        fit = em.fit_admitted(
+            self._model(),
             start,
             x,
             weights=weights,
             max_iter=self.max_iter,
             tol=-1,
-            prior=self.prior,
+            prior=self._prior(),
             accelerate=self.accelerate,
             options=self._options(),
             watch=_Watch(self.tol, self.max_iter, report, mass, small=warm),
@@ -508,18 +607,37 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if iteration % self.verbose_interval == 0:
             print(f"  Iteration {iteration}: {value:.8f} ({gain:+.3g})")
 
-    def _parameters(self) -> gaussian_mixture.Parameters:
+    def _parameters(self) -> Mixture:
         """Return the fitted parameters as the model's record."""
-        K, D = np.shape(self.means_)
-        covariances = _full(np.asarray(self.covariances_), self.covariance_type, K, D)
-        return gaussian_mixture.Parameters(self.weights_, self.means_, covariances)
+        weights, means, covariances = (
+            records.floats(getattr(self, name), name)
+            for name in ("weights_", "means_", "covariances_")
+        )
+        if not (np.isfinite(means).all() and np.isfinite(covariances).all()):
+            raise ValueError("means_ and covariances_ must be finite, and are not")
+        shape = means.shape if means.ndim == 2 else (len(weights), self.n_features_in_)
+        expected = {"weights_": shape[:1], "means_": shape}
+        expected["covariances_"] = _shape_of(self.covariance_type, *shape)
+        for name, array in zip(expected, (weights, means, covariances)):
+            if array.shape != expected[name]:
+                raise ValueError(f"{name} has shape {array.shape}; expected {expected[name]}")
+        if self.covariance_type in ("diag", "spherical") and covariances.min() <= 0:
+            raise ValueError(f"covariances_ must be positive, but has {covariances.min():g}")
+        weights = records.normalised(weights, "weights_")
+        return self._record(weights, means, _of_model(covariances, self.covariance_type, shape))
+
+    def _record(self, weights: Floats, means: Floats, covariances: Floats) -> Mixture:
+        if self._diagonal():
+            return mixture_diagonal.Parameters(weights, means, covariances)
+        return gaussian_mixture.Parameters(weights, means, covariances)
 
     def _keep(self, parameters: Any) -> None:
         """Set the attributes that hold parameters."""
-        kind, full = self.covariance_type, parameters.covariances
-        self.weights_ = parameters.weights.copy()
-        self.means_ = parameters.means.copy()
-        self.covariances_ = _of_type(full, kind)
+        kind = self.covariance_type
+        weights, means, covariances = parameters.arrays().values()
+        self.weights_ = weights.copy()
+        self.means_ = means.copy()
+        self.covariances_ = _of_type(covariances, kind)
         if kind in ("full", "tied"):
             L = np.linalg.cholesky(self.covariances_)
             self.precisions_cholesky_ = np.linalg.inv(L).mT.copy()
@@ -528,9 +646,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self.precisions_cholesky_ = 1 / np.sqrt(self.covariances_)
             self.precisions_ = self.precisions_cholesky_**2
 
-    def _start(
-        self, x: Floats, weights: Floats | None, rng: np.random.RandomState
-    ) -> gaussian_mixture.Parameters:
+    def _start(self, x: Floats, weights: Floats | None, rng: np.random.RandomState) -> Mixture:
         """Return the parameters to start from; scikit-learn's from the same random state."""
         K, D = self.n_components, x.shape[1]
         if len(x) < K:
@@ -540,7 +656,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             )
         given = self._given(D)
         if len(given) == 3:
-            return gaussian_mixture.Parameters(**given)
+            return self._record(**given)
 
         filled = x
         if np.isnan(x).any():
@@ -553,20 +669,29 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         counts = r.sum(axis=0)
         first = {"weights": counts / counts.sum(), "means": r.T @ filled / counts[:, None]}
         if "covariances" not in given:
-            # One E-step per component, with its responsibilities as weights.
-            variances = filled.var(axis=0)
-            around = np.diag(np.where(variances > 0, variances, 1))
-            parts = [
-                gaussian_mixture.e_step(
-                    gaussian_mixture.Parameters(np.ones(1), mean[None], around[None]), x, r[:, k]
-                )[0].arrays()
-                for k, mean in enumerate(first["means"])
-            ]
-            statistics = gaussian_mixture.Statistics(
-                **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            )
-            first["covariances"] = self._m_step(statistics).covariances
-        return gaussian_mixture.Parameters(**(first | given))
+            *_, first["covariances"] = self._spread(x, filled, r, first["means"]).arrays().values()
+        return self._record(**(first | given))
+
+    def _spread(self, x: Floats, filled: Floats, r: Floats, means: Floats) -> Any:
+        """Return the parameters of an M-step about these means, with these responsibilities."""
+        variances = filled.var(axis=0)
+        variances = np.where(variances > 0, variances, 1)
+        if self._diagonal():
+            around = np.broadcast_to(variances, means.shape)
+            return self._m_step(mixture_diagonal.moments(r, x, means, around))
+        # One E-step per component, with its responsibilities as weights.
+        parts = [
+            gaussian_mixture.e_step(
+                gaussian_mixture.Parameters(np.ones(1), mean[None], np.diag(variances)[None]),
+                x,
+                r[:, k],
+            )[0].arrays()
+            for k, mean in enumerate(means)
+        ]
+        statistics = gaussian_mixture.Statistics(
+            **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        )
+        return self._m_step(statistics)
 
     def _given(self, D: int) -> dict[str, Floats]:
         """Return what the user gave to start from, checked."""
@@ -584,11 +709,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                     "The parameter 'weights' should be normalized, but got sum(weights) = "
                     f"{weights.sum():.5f}: divide weights_init by its sum"
                 )
-            given["weights"] = weights
+            given["weights"] = records.normalised(weights, "weights_init")
         if self.means_init is not None:
             given["means"] = _shaped("means", self.means_init, (K, D))
         if self.precisions_init is not None:
-            shape = {"full": (K, D, D), "tied": (D, D), "diag": (K, D), "spherical": (K,)}[kind]
+            shape = _shape_of(kind, K, D)
             precisions = _shaped(f"{kind} precision", self.precisions_init, shape)
             if kind in ("diag", "spherical"):
                 if np.any(precisions <= 0):
@@ -610,7 +735,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                     )
                 covariances = np.linalg.inv(precisions)
                 covariances = (covariances + covariances.mT) / 2
-            given["covariances"] = _full(covariances, kind, K, D)
+            given["covariances"] = _of_model(covariances, kind, (K, D))
         return given
 
     def _responsibilities(
@@ -637,6 +762,22 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return r
 
 
+def _numbers(X: Any) -> Any:
+    """Return anything but complex arrays as an array of numbers, or say what is none.
+
+    Of arrays this is a TypeError, as in scikit-learn.
+    """
+    try:
+        array = records.plain(X, "X")
+        return array if array.dtype.kind in "biuf" else records.floats(array, "X")
+    except ValueError as error:
+        if isinstance(X, np.ndarray):
+            if np.iscomplexobj(X):
+                return X
+            raise TypeError(f"{error}; every argument must be a string or a number") from None
+        raise
+
+
 def _shaped(name: str, given: Any, shape: tuple[int, ...]) -> Floats:
     array = records.finite_floats(given, name)
     if array.shape != shape:
@@ -646,37 +787,50 @@ def _shaped(name: str, given: Any, shape: tuple[int, ...]) -> Floats:
     return array
 
 
-def _full(covariances: Floats, kind: str, K: int, D: int) -> Floats:
-    """Return covariances (or any of their kind) of shape (K, D, D)."""
+def _shape_of(kind: str, K: int, D: int) -> tuple[int, ...]:
+    """Return the shape of covariances and precisions of a kind."""
+    _one_of("covariance_type", kind, COVARIANCE_TYPES)
+    return {"full": (K, D, D), "tied": (D, D), "diag": (K, D), "spherical": (K,)}[kind]
+
+
+def _of_model(covariances: ArrayLike, kind: str, shape: tuple[int, ...]) -> Floats:
+    """Return covariances of a type as its model has them, for means of shape (K, D)."""
+    array = np.asarray(covariances, dtype=np.float64)
     if kind == "tied":
-        covariances = np.broadcast_to(covariances, (K, D, D))
-    elif kind != "full":
-        diagonals = np.broadcast_to(covariances.reshape(K, -1), (K, D))
-        covariances = diagonals[:, :, None] * np.eye(D)
-    return covariances
+        shape = (*shape, shape[1])
+    elif kind == "spherical":
+        array = array[:, None]
+    elif kind == "full":
+        shape = array.shape
+    result: Floats = np.broadcast_to(array, shape)
+    return result
 
 
-def _of_type(full: Floats, kind: str) -> Floats:
-    """Return covariances of shape (K, D, D) in the shape of their type."""
-    diagonals = np.diagonal(full, axis1=1, axis2=2)
-    shaped: dict[str, Floats] = {
-        "full": full,
-        "tied": full[0],
-        "diag": diagonals,
-        "spherical": diagonals[:, 0],
-    }
-    return shaped[kind].copy()
+def _of_type(covariances: Floats, kind: str) -> Floats:
+    """Return covariances as a model has them in the shape of their type."""
+    if kind == "tied":
+        return np.array(covariances[0])
+    return np.array(covariances[:, 0] if kind == "spherical" else covariances)
 
 
 def _chunks(source: Any) -> Iterator[Any]:
     """Yield pieces of shape (n, D) of an array, of the file at a path, or of an iterable."""
     if isinstance(source, str | os.PathLike):
         source = _opened(os.fspath(source))
-    elif isinstance(source, Sequence) and len(source) and np.ndim(source[0]) < 2:
-        source = np.asarray(source)  # a list of rows
+    elif _is_list_of_rows(source):
+        source = records.plain(source, "X")
     if hasattr(source, "shape"):
         source = chunks.rows(source)()
+    if not isinstance(source, Iterable):
+        raise TypeError(f"X is of type {type(source).__name__}; give an array, a path or chunks")
     yield from source
+
+
+def _is_list_of_rows(source: Any) -> bool:
+    """Return whether this is one chunk in nested lists, and no list of chunks."""
+    if not isinstance(source, Sequence) or not len(source):
+        return False
+    return records.plain(source[0], "a chunk").ndim < 2
 
 
 def _opened(path: str) -> Any:
@@ -825,14 +979,14 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         self._check_settings()
         sequences = self._sequences(X, lengths)
         weights = _weights(sample_weight, len(sequences), "sequences")
-        streams = check_random_state(self.random_state), check_random_state(self.random_state)
+        streams = _random(self.random_state), _random(self.random_state)
         given = self._given()
         fits = []
         for _ in range(self.n_init):
             self._draw(streams, given)
             start = self._check()
             fits.append(
-                em.fit(
+                em.fit_admitted(
                     HMM,
                     start,
                     sequences,
@@ -860,13 +1014,27 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         )
         return self
 
-    def score(self, X: Any, lengths: Any = None) -> float:
-        """Return the log-likelihood in nats; minus infinity if X is impossible."""
-        parameters = self._fitted()
-        return sum(kernels.smoothed(parameters, s)[0] for s in self._sequences(X, lengths))
+    def score(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> float:
+        """Return the log-likelihood in nats; minus infinity if X is impossible.
 
-    def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, Floats]:
+        Parameters
+        ----------
+        X, lengths, sample_weight
+            As for `fit`.
+        """
+        parameters, joined = self._fitted(), self._joined(X, lengths)
+        weights = _weights(sample_weight, len(joined[1]) - 1, "sequences")
+        return float(_weighted(kernels.log_likelihoods(parameters, *joined), weights).sum())
+
+    def score_samples(
+        self, X: Any, lengths: Any = None, sample_weight: Any = None
+    ) -> tuple[float, Floats]:
         """Return the log-likelihood, and the probability of each state at each step.
+
+        Parameters
+        ----------
+        X, lengths, sample_weight
+            As for `fit`; weights are those of the log-likelihood.
 
         Returns
         -------
@@ -878,11 +1046,12 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         ValueError
             If a sequence is impossible: then there are no such probabilities.
         """
-        parameters, sequences = self._fitted(), self._sequences(X, lengths)
-        values, posteriors = zip(*(kernels.smoothed(parameters, s) for s in sequences))
+        parameters, joined = self._fitted(), self._joined(X, lengths)
+        weights = _weights(sample_weight, len(joined[1]) - 1, "sequences")
+        values, posteriors = kernels.smoothed(parameters, *joined)
         if -np.inf in values:
-            categorical_hmm.e_step(parameters, sequences)  # raises, and says where
-        return sum(values), np.concatenate(posteriors)
+            _refuse_impossible(parameters, categorical_hmm.split(*joined))
+        return float(_weighted(values, weights).sum()), posteriors
 
     def predict_proba(self, X: Any, lengths: Any = None) -> Floats:
         """Return the probability of each state at each step, shape (T, K)."""
@@ -908,21 +1077,23 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
             probabilities instead. It may be minus infinity: the states that are each most
             probable need not follow one another.
         state_sequence : ndarray of int, shape (T,)
+
+        Raises
+        ------
+        ValueError
+            If a sequence is impossible: then no path is more probable than another.
         """
         algorithm = self.algorithm if algorithm is None else algorithm
         _one_of("algorithm", algorithm, ("viterbi", "map"))
-        parameters, sequences = self._fitted(), self._sequences(X, lengths)
+        parameters, (symbols, offsets) = self._fitted(), self._joined(X, lengths)
         if algorithm == "map":
-            proba = self.predict_proba(X, lengths)
-            ends = np.cumsum([len(s) for s in sequences])[:-1]
-            paths = [p.argmax(axis=1) for p in np.split(proba, ends)]
+            path: Integers = self.predict_proba(X, lengths).argmax(axis=1)
         else:
-            paths = [kernels.viterbi(parameters, s) for s in sequences]
-        log_prob = sum(
-            categorical_hmm.log_joint(parameters, path, symbols)
-            for path, symbols in zip(paths, sequences, strict=True)
-        )
-        return log_prob, np.concatenate(paths)
+            path = kernels.viterbi(parameters, symbols, offsets)
+        log_prob = categorical_hmm.log_joint(parameters, path, symbols, offsets[:-1])
+        if log_prob == -np.inf:
+            _refuse_impossible(parameters, categorical_hmm.split(symbols, offsets))
+        return log_prob, path
 
     def predict(self, X: Any, lengths: Any = None) -> Integers:
         """Return the path of `decode`, shape (T,)."""
@@ -947,8 +1118,12 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         state_sequence : ndarray of int, shape (n_samples,)
         """
         parameters = self._fitted()
-        _whole("n_samples", n_samples, 1)
-        rng = check_random_state(self.random_state if random_state is None else random_state)
+        records.refuse_no_count("n_samples", n_samples)
+        if currstate is not None:
+            records.refuse_no_count("currstate", currstate, 0)
+            if currstate >= self.n_components:
+                raise ValueError(f"currstate={currstate}; states are 0 .. {self.n_components - 1}")
+        rng = _random(self.random_state if random_state is None else random_state)
         transitions = np.cumsum(parameters.transmat, axis=1)
         emissions = np.cumsum(parameters.emissionprob, axis=1)
         states = np.empty(n_samples, dtype=np.int64)
@@ -962,14 +1137,20 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
             symbols[t] = (emissions[states[t]] > rng.rand()).argmax()
         return symbols[:, None], states
 
-    def aic(self, X: Any, lengths: Any = None) -> float:
-        """Return Akaike's criterion on X: the lower the better."""
-        return 2 * self._fitted().n_free - 2 * self.score(X, lengths)
-
-    def bic(self, X: Any, lengths: Any = None) -> float:
-        """Return the Bayesian information criterion on X: the lower the better."""
+    def aic(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> float:
+        """Return Akaike's criterion on X, sequences weighted as in `fit`: the lower the better."""
         n_free = self._fitted().n_free
-        return float(n_free * np.log(len(X)) - 2 * self.score(X, lengths))
+        return 2 * n_free - 2 * self.score(X, lengths, sample_weight)
+
+    def bic(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> float:
+        """Return the Bayesian information criterion on X: the lower the better.
+
+        Observations are the steps, each counted as often as its sequence.
+        """
+        n_free = self._fitted().n_free
+        steps = np.array([len(symbols) for symbols in self._sequences(X, lengths)])
+        mass = _weighted(steps, _weights(sample_weight, len(steps), "sequences")).sum()
+        return float(n_free * np.log(mass) - 2 * self.score(X, lengths, sample_weight))
 
     def get_stationary_distribution(self) -> Floats:
         """Return the probabilities p of the states that the transitions keep, ``p A = p``.
@@ -983,17 +1164,35 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def _check_settings(self) -> None:
         for name, least in (("n_components", 1), ("n_iter", 0), ("n_init", 1)):
-            _whole(name, getattr(self, name), least)
+            records.refuse_no_count(name, getattr(self, name), least)
         if self.n_features is not None:
-            _whole("n_features", self.n_features, 1)
+            records.refuse_no_count("n_features", self.n_features, 1)
         _one_of("algorithm", self.algorithm, ("viterbi", "map"))
         _one_of("implementation", self.implementation, ("log", "scaling"))
+        records.refuse_large(self.n_components, self.n_features or 1)
+        if not records.is_between(self.tol, -np.inf, np.inf):
+            raise ValueError(f"tol={self.tol!r}; it must be a number")
+        for name in ("params", "init_params"):
+            letters = getattr(self, name)
+            if not isinstance(letters, str) or set(letters) - set(ATTRIBUTES):
+                raise ValueError(
+                    f"{name}={letters!r}; it must be made of the letters 's' (startprob), 't' "
+                    "(transmat) and 'e' (emissionprob)"
+                )
+        for name in ("verbose", "missing", "accelerate"):
+            _yes_or_no(name, getattr(self, name))
 
     def _sequences(self, X: Any, lengths: Any) -> Sequences:
         """Return the data as the model takes them; the first data set n_features."""
-        if isinstance(X, np.ma.MaskedArray):  # the mask must not be lost
-            X = X.filled(-1)
-        X = np.asarray(X)
+        return categorical_hmm.split(*self._joined(X, lengths))
+
+    def _joined(self, X: Any, lengths: Any) -> tuple[Integers, Integers]:
+        """Return the symbols of all sequences, and where each begins, and the end."""
+        X = records.plain(X, "X")
+        if self.missing and X.dtype.kind == "f":  # so pandas holds integers with a hole
+            filled = np.where(np.isnan(X), categorical_hmm.MASKED, X)
+            if np.all((np.abs(filled) < 2**53) & (filled == np.rint(filled))):
+                X = filled.astype(np.int64)
         if X.ndim > 2 or X.ndim == 0 or X.size != len(X) or not X.size:
             raise ValueError(
                 f"X has shape {X.shape}; symbols need shape (T, 1) or (T,) with T >= 1: sequences "
@@ -1002,11 +1201,11 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         symbols = X.reshape(-1)
         given = "e" not in self.init_params and hasattr(self, "emissionprob_")
         if self.n_features is None and given:
-            self.n_features = np.shape(self.emissionprob_)[-1]
+            self.n_features = records.floats(self.emissionprob_, "emissionprob_").shape[-1]
         self._check_and_set_n_features(symbols)
         if lengths is None:
             lengths = [len(symbols)]
-        parts = np.asarray(lengths)
+        parts = records.plain(lengths, "lengths")
         if parts.ndim != 1 or not np.issubdtype(parts.dtype, np.integer) or np.any(parts < 1):
             raise ValueError(f"lengths={lengths!r}; they must be integers of at least 1")
         if parts.sum() != len(symbols):
@@ -1014,7 +1213,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
                 f"lengths sum to {parts.sum()}, but X has {len(symbols)} steps: the lengths must "
                 "add up to it"
             )
-        return tuple(np.split(symbols.astype(np.int64), np.cumsum(parts)[:-1]))
+        return symbols.astype(np.int64), np.append(0, np.cumsum(parts, dtype=np.int64))
 
     def _check_and_set_n_features(self, X: Any) -> None:
         """Refuse what is no symbol; take the number of symbols from the data if not known."""
@@ -1029,29 +1228,25 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         if self.n_features is None:
             if X.max() < 0:
                 raise ValueError("every symbol is missing: give n_features")
+            records.refuse_large(self.n_components, int(X.max()) + 1)
             self.n_features = int(X.max()) + 1
         if X.max() >= self.n_features:
             raise ValueError(
                 f"Largest symbol is {X.max()} but the model only emits symbols up to "
-                f"{self.n_features - 1}: give n_features={X.max() + 1} and fit again"
+                f"{self.n_features - 1}: give n_features={int(X.max()) + 1} and fit again"
             )
 
     def _check(self) -> categorical_hmm.Parameters:
         """Return the attributes as the model's record, or say what is wrong with them."""
         K = self.n_components
         if self.n_features is None:
-            self.n_features = np.shape(self.emissionprob_)[-1]
+            self.n_features = records.floats(self.emissionprob_, "emissionprob_").shape[-1]
         shapes = {"s": (K,), "t": (K, K), "e": (K, self.n_features)}
         for letter, name in ATTRIBUTES.items():
-            values = np.asarray(getattr(self, name), dtype=np.float64)
+            values = records.floats(getattr(self, name), name)
             if values.shape != shapes[letter]:
                 raise ValueError(f"{name} has shape {values.shape}; expected {shapes[letter]}")
-            if values.min() < 0 or not np.abs(values.sum(axis=-1) - 1).max() <= 1e-5:
-                raise ValueError(
-                    f"{name} must have no negative entry and rows that sum to 1, but the sums are "
-                    f"{values.sum(axis=-1)} and the smallest entry is {values.min():g}"
-                )
-            setattr(self, name, values)
+            setattr(self, name, records.normalised(values, name))
         return categorical_hmm.Parameters(self.startprob_, self.transmat_, self.emissionprob_)
 
     def _fitted(self) -> categorical_hmm.Parameters:
@@ -1061,7 +1256,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
     def _init(self, X: Any, lengths: Any = None) -> None:
         """Set the attributes to what a fit would start from."""
         self._sequences(X, lengths)
-        streams = check_random_state(self.random_state), check_random_state(self.random_state)
+        streams = _random(self.random_state), _random(self.random_state)
         self._draw(streams, self._given())
 
     def _given(self) -> dict[str, Floats]:
@@ -1101,14 +1296,16 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def _prior(self, start: categorical_hmm.Parameters) -> categorical_hmm.Prior | None:
         """Return the Dirichlet priors; a structural zero of the start gets no mass."""
-        given = self.startprob_prior, self.transmat_prior, self.emissionprob_prior
-        if all(np.all(np.equal(prior, 1)) for prior in given):
+        prior = categorical_hmm.Prior(
+            self.startprob_prior, self.transmat_prior, self.emissionprob_prior
+        )
+        prior.refuse_misfit(start)
+        given = prior.arrays().values()
+        if all(np.all(concentration == 1) for concentration in given):
             return None
-        s, t, e = start.arrays().values()
+        (s, t, e), (of_s, of_t, of_e) = start.arrays().values(), given
         return categorical_hmm.Prior(
-            np.where(s > 0, self.startprob_prior, 1),
-            np.where(t > 0, self.transmat_prior, 1),
-            np.broadcast_to(self.emissionprob_prior, e.shape),
+            np.where(s > 0, of_s, 1), np.where(t > 0, of_t, 1), np.broadcast_to(of_e, e.shape)
         )
 
     def _holds(self, start: categorical_hmm.Parameters) -> bool:
@@ -1132,6 +1329,13 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def _report(self, iteration: int, value: float, gain: float) -> None:
         print(f"{iteration:>10d} {value:>16.8f} {gain:>+16.8f}", file=sys.stderr)
+
+
+def _refuse_impossible(parameters: categorical_hmm.Parameters, sequences: Sequences) -> None:
+    """Raise ValueError that names the first sequence of probability zero, its step and symbol."""
+    for n, symbols in enumerate(sequences):
+        scales = categorical_hmm.forward(parameters, symbols)[1]
+        categorical_hmm.refuse_impossible(symbols, scales, n)
 
 
 ATTRIBUTES = {"s": "startprob_", "t": "transmat_", "e": "emissionprob_"}

@@ -9,10 +9,16 @@ returns, put into a model's `score`. Each function here is a log-likelihood with
 PyTensor variable whose gradient is that score; one E-step gives both. A sampler that works on
 another scale (logarithms, ordered values, a simplex) has the chain rule from PyTensor.
 
+At a probability of zero the score would be 0 / 0, an expected count over a probability, and the
+derivative is not: it is taken in a form that divides by no probability, see the models' `gradient`.
+
 Data may be `pm.Data`: a graph once compiled serves any data, of any size. In Python the E-step is
 that of `models.kernels` and the score the model's own; compiled by numba, as PyTensor and nutpie
 do it, a graph calls both by the address of one function, `score` of the kernels, and never calls
 Python. There are no second derivatives.
+
+Parameters that are none (rows that do not sum to 1, a variance of -1) are refused as PyMC refuses
+its own: at once with a ValueError where they are known, or else by its `CheckParameterValue`.
 
 References
 ----------
@@ -36,24 +42,28 @@ Examples
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numba
 import numpy as np
 import pytensor.tensor as pt
 from llvmlite.binding import add_symbol
+from pymc.logprob.utils import CheckParameterValue, ParameterValueError
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.gradient import DisconnectedType, disconnected_type, grad_not_implemented
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
-from lockstep.models import hmm_kernels, kernels, load, mixture_kernels
+from lockstep.models import Model, hmm_kernels, kernels, load, mixture_kernels, simplex
 from lockstep.models.categorical_hmm import MASKED
 from lockstep.models.hmm_kernels import NO_LENGTH, NO_SYMBOL
-from lockstep.models.records import DegenerateError, Floats, Integers
+from lockstep.models.records import DegenerateError, Floats, Integers, Space
+from lockstep.models.spaces import Positive
 
 _MIXTURE_1D: Any = load("gaussian_mixture_1d")
 _MIXTURE_2D: Any = load("gaussian_mixture_2d")
@@ -88,8 +98,101 @@ def _tuple(letters: str) -> str:
     return ", ".join(letters) + "," * (len(letters) == 1)
 
 
+# numba does not keep what is compiled here; PyTensor keeps whole graphs, under `VERSION`.
+_twin = numba.njit(error_model="numpy")
+
+NORMAL = float(np.finfo(np.float64).smallest_normal)
+"""Variances, and diagonals of factors, are at least this: the reciprocal must be a double."""
+
+MOST = float(np.finfo(np.float64).max)
+
+TOLERANCE = 1e-5 + 1e-8
+"""By how much a sum may differ from 1: that of `pt.isclose`, by which PyMC judges its own."""
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _distributions(rows: Floats) -> bool:
+    sound = True
+    for i in range(len(rows)):
+        sound = sound and rows[i].min() >= 0 and abs(rows[i].sum() - 1) <= TOLERANCE
+    return sound
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _not_transposed(square: Floats) -> bool:
+    rows = columns = 0
+    for i in range(len(square)):
+        rows += int(abs(square[i].sum() - 1) <= TOLERANCE)
+        columns += int(abs(square[:, i].sum() - 1) <= TOLERANCE)
+    return rows == len(square) or columns < len(square)
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _finite(values: Floats) -> bool:
+    return bool(np.isfinite(values).all())
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _variances(values: Floats) -> bool:
+    return bool((values >= NORMAL).all() and np.isfinite(values).all())
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _lower_factors(factors: Floats) -> bool:
+    for k in range(len(factors)):
+        for i in range(factors.shape[1]):
+            for j in range(i + 1):
+                if not np.isfinite(factors[k, i, j]):
+                    return False
+            if not factors[k, i, i] >= NORMAL:
+                return False
+    return True
+
+
+@_twin  # type: ignore[untyped-decorator]
+def _upper_factors(factors: Floats) -> bool:
+    for k in range(len(factors)):
+        for j in range(factors.shape[1]):
+            for i in range(j + 1):
+                if not np.isfinite(factors[k, i, j]):
+                    return False
+            if not factors[k, j, j] >= NORMAL:
+                return False
+    return True
+
+
+class Condition(NamedTuple):
+    """What parameters of one name must fulfil.
+
+    Attributes
+    ----------
+    name : str
+    message : str
+        What is right, or what is wrong.
+    holds : callable
+        Compiled; of the array, with two axes at least.
+    """
+
+    name: str
+    message: str
+    holds: Any
+
+    @classmethod
+    def rows(cls, name: str) -> Condition:
+        """Return that of rows of probabilities."""
+        return cls(name, f"0 <= {name}, each row of {name} sums to 1", _distributions)
+
+
+_WEIGHTS = Condition("weights", "0 <= weights, sum(weights) = 1", _distributions)
+_MEANS = Condition("means", "means are finite", _finite)
+
+
 class LogLikelihood(Op):  # type: ignore[misc]
-    """A log-likelihood in nats, and as further outputs its derivatives by the parameters.
+    """A log-likelihood in nats, as further outputs its derivatives by the parameters, and a fault.
+
+    The last output is 0, or 1 plus the place in `CONDITIONS` of the first that fails. Then,
+    and for impossible data, the log-likelihood is minus infinity and the derivatives are NaN. Of a
+    finite log-likelihood the derivatives are finite; one beyond the largest double is that.
 
     Attributes
     ----------
@@ -97,12 +200,14 @@ class LogLikelihood(Op):  # type: ignore[misc]
         The inputs by name, with a letter for each axis: equal letters are equal lengths.
     INTEGERS : tuple of str
         Those that are integers; all others are taken as float64.
+    CONDITIONS : tuple of Condition
     """
 
-    __props__ = ()
+    __props__: ClassVar[tuple[str, ...]] = ()
     PARAMETERS: ClassVar[dict[str, str]]
     DATA: ClassVar[dict[str, str]]
     INTEGERS: ClassVar[tuple[str, ...]] = ()
+    CONDITIONS: ClassVar[tuple[Condition, ...]]
 
     @property
     def _letters(self) -> dict[str, str]:
@@ -112,7 +217,7 @@ class LogLikelihood(Op):  # type: ignore[misc]
         """Check what is known before there are numbers, and the numbers of known data."""
         given = {k: pt.as_tensor_variable(value) for k, value in zip(self._letters, inputs)}
         _refuse_shapes(self._letters, {name: v.type.shape for name, v in given.items()})
-        known = {name: value for name in self.DATA if (value := _known(given[name])) is not None}
+        known = {k: value for k, v in given.items() if (value := _known(v)) is not None}
         static = {
             letter: length
             for name in self.PARAMETERS
@@ -123,13 +228,31 @@ class LogLikelihood(Op):  # type: ignore[misc]
                 given[name] = pt.cast(variable, "float64")
             elif not variable.dtype.startswith(("int", "uint")):
                 raise TypeError(f"{name} are {variable.dtype}; they must be integers")
-        self.refuse_data(known, static)
+        self.refuse_data({name: known[name] for name in self.DATA if name in known}, static)
+        if fault := self.fault(known):
+            name, message, _ = self.CONDITIONS[fault - 1]
+            raise ParameterValueError(f"{message}; it does not hold for {name} = {known[name]}")
         scores = [pt.tensor(dtype="float64", shape=given[k].type.shape) for k in self.PARAMETERS]
-        return Apply(self, list(given.values()), [pt.dscalar(), *scores])
+        return Apply(self, list(given.values()), [pt.dscalar(), *scores, pt.lscalar()])
+
+    def value(self, *inputs: Any) -> Any:
+        """Return the log-likelihood, checked as PyMC checks its own."""
+        value, *_, fault = self(*inputs)
+        for n, condition in enumerate(self.CONDITIONS, 1):
+            check = CheckParameterValue(condition.message, can_be_replaced_by_ninf=True)
+            value = check(value, pt.neq(fault, n))
+        return value
 
     def infer_shape(self, node: Apply, shapes: Sequence[Any]) -> list[Any]:  # noqa: ARG002
         """Return the shapes of the outputs: a score has its parameter's."""
-        return [(), *shapes[: len(self.PARAMETERS)]]
+        return [(), *shapes[: len(self.PARAMETERS)], ()]
+
+    def fault(self, given: Mapping[str, Any]) -> int:
+        """Return 1 plus the place of the first condition that what is given fails, or 0."""
+        for n, (name, _, holds) in enumerate(self.CONDITIONS, 1):
+            if name in given and not holds.py_func(np.atleast_2d(given[name])):
+                return n
+        return 0
 
     def refuse_data(self, data: Mapping[str, Any], lengths: Mapping[str, int | None]) -> None:
         """Raise ValueError if data that are known have values that the model cannot take.
@@ -144,7 +267,7 @@ class LogLikelihood(Op):  # type: ignore[misc]
         raise NotImplementedError
 
     def e_step(self, *inputs: Any) -> tuple[float, list[Floats]]:
-        """Return the log-likelihood and the scores of checked inputs."""
+        """Return the log-likelihood and the derivatives of checked inputs."""
         raise NotImplementedError
 
     def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Any) -> None:  # noqa: ARG002
@@ -154,18 +277,21 @@ class LogLikelihood(Op):  # type: ignore[misc]
         _refuse_shapes(self._letters, shapes)
         lengths = {k: n for name in shapes for k, n in zip(self._letters[name], shapes[name])}
         self.refuse_data({name: given[name] for name in self.DATA}, lengths)
-        try:
-            with np.errstate(all="ignore"):
+        fault = self.fault(given)
+        value, scores = -np.inf, [given[name] for name in self.PARAMETERS]
+        if not fault:
+            with np.errstate(all="ignore"), suppress(DegenerateError, ValueError):  # impossible
                 value, scores = self.e_step(*inputs)
-        except (DegenerateError, ValueError):  # impossible data: the inputs are in order
-            value = -np.inf
-            scores = [np.full_like(given[name], np.nan) for name in self.PARAMETERS]
-        for storage, result in zip(output_storage, (value, *scores)):
-            storage[0] = np.asarray(result, np.float64)
+        for storage, score in zip(output_storage[1:], scores):
+            storage[0] = (
+                simplex.bounded(score) if np.isfinite(value) else np.full_like(score, np.nan)
+            )
+        output_storage[0][0], output_storage[-1][0] = np.asarray(value), np.asarray(fault)
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Return which outputs depend on which inputs; nothing does on symbols and lengths."""
-        return [[name not in self.INTEGERS] * len(node.outputs) for name in self._letters]
+        scored = len(node.outputs) - 1
+        return [[name not in self.INTEGERS] * scored + [False] for name in self._letters]
 
     def pullback(
         self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]
@@ -200,11 +326,20 @@ def _refuse_infinite(data: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} has values that are not finite: leave those rows out")
 
 
+def _mixture_score(model: Any, statistics: Any, parameters: Any, x: Floats) -> Any:
+    """Return a mixture's score, also where a weight is too small to divide a count by."""
+    score = model.score(statistics, parameters)
+    if (parameters.weights >= simplex.TINY).all():
+        return score
+    return replace(score, weights=model.gradient(parameters, x)[0].weights)
+
+
 class GaussianMixture1D(LogLikelihood):
     """Of the univariate Gaussian mixture."""
 
     PARAMETERS: ClassVar = {"weights": "K", "means": "K", "variances": "K"}
     DATA: ClassVar = {"x": "N"}
+    CONDITIONS: ClassVar = (_WEIGHTS, _MEANS, Condition("variances", "variances > 0", _variances))
 
     def refuse_data(self, data: Mapping[str, Any], lengths: Mapping[str, int | None]) -> None:  # noqa: ARG002
         """Raise ValueError unless all is finite."""
@@ -214,7 +349,7 @@ class GaussianMixture1D(LogLikelihood):
         """Return the log-likelihood and the scores."""
         parameters = _MIXTURE_1D.Parameters(weights, means, variances)
         statistics, value = kernels.e_step(_MIXTURE_1D)(parameters, x)
-        return value, _MIXTURE_1D.score(statistics, parameters).arrays().values()
+        return value, _mixture_score(_MIXTURE_1D, statistics, parameters, x).arrays().values()
 
 
 class GaussianMixture(LogLikelihood):
@@ -222,6 +357,11 @@ class GaussianMixture(LogLikelihood):
 
     PARAMETERS: ClassVar = {"weights": "K", "means": "KD", "cholesky": "KDD"}
     DATA: ClassVar = {"x": "ND"}
+    CONDITIONS: ClassVar = (
+        _WEIGHTS,
+        _MEANS,
+        Condition("cholesky", "posdef covariance: each diagonal of cholesky > 0", _lower_factors),
+    )
 
     def refuse_data(self, data: Mapping[str, Any], lengths: Mapping[str, int | None]) -> None:  # noqa: ARG002
         """Raise ValueError unless all is finite."""
@@ -232,16 +372,26 @@ class GaussianMixture(LogLikelihood):
 
         With G the derivative by a covariance ``L L'``, the one by L is the lower half of ``2 G L``.
         """
-        parameters = _MIXTURE_2D.Parameters(weights, means, cholesky @ cholesky.mT)
+        L = np.tril(cholesky)
+        parameters = _MIXTURE_2D.Parameters(weights, means, L @ L.mT)
         statistics, value = kernels.e_step(_MIXTURE_2D)(parameters, x)
-        score = _MIXTURE_2D.score(statistics, parameters)
-        return value, (score.weights, score.means, np.tril(2 * score.covariances @ cholesky))
+        score = _mixture_score(_MIXTURE_2D, statistics, parameters, x)
+        return value, (score.weights, score.means, np.tril(2 * score.covariances @ L))
 
 
 class GaussianMixtureByPrecisions(GaussianMixture):
     """Of the same mixture; the precisions are ``precisions_cholesky precisions_cholesky'``."""
 
     PARAMETERS: ClassVar = {"weights": "K", "means": "KD", "precisions_cholesky": "KDD"}
+    CONDITIONS: ClassVar = (
+        _WEIGHTS,
+        _MEANS,
+        Condition(
+            "precisions_cholesky",
+            "posdef precision: each diagonal of precisions_cholesky > 0",
+            _upper_factors,
+        ),
+    )
 
     def e_step(self, weights: Floats, means: Floats, precisions_cholesky: Floats, x: Floats) -> Any:
         """Return the log-likelihood and the scores.
@@ -254,7 +404,7 @@ class GaussianMixtureByPrecisions(GaussianMixture):
         parameters = _MIXTURE_2D.Parameters(weights, means, inverse.mT @ inverse)
         statistics: Any
         statistics, value = kernels.e_step(_MIXTURE_2D)(parameters, x)
-        score = _MIXTURE_2D.score(statistics, parameters)
+        score = _mixture_score(_MIXTURE_2D, statistics, parameters, x)
         by_factor = statistics.counts[:, None, None] * inverse.mT - statistics.second @ U
         return value, (score.weights, score.means, np.triu(by_factor))
 
@@ -265,6 +415,16 @@ class CategoricalHMM(LogLikelihood):
     PARAMETERS: ClassVar = {"startprob": "K", "transmat": "KK", "emissionprob": "KV"}
     DATA: ClassVar = {"symbols": "T", "lengths": "N"}
     INTEGERS: ClassVar = ("symbols", "lengths")
+    CONDITIONS: ClassVar = (
+        Condition.rows("startprob"),
+        Condition(
+            "transmat",
+            "each row of transmat sums to 1; here the columns do, so it is transposed",
+            _not_transposed,
+        ),
+        Condition.rows("transmat"),
+        Condition.rows("emissionprob"),
+    )
 
     def refuse_data(self, data: Mapping[str, Any], lengths: Mapping[str, int | None]) -> None:
         """Raise ValueError unless symbols are -1 .. V - 1 and the sequences take them all."""
@@ -286,12 +446,83 @@ class CategoricalHMM(LogLikelihood):
         self, startprob: Floats, transmat: Floats, emissionprob: Floats,
         symbols: Integers, lengths: Integers,
     ) -> Any:  # fmt: skip
-        """Return the log-likelihood and the scores."""
+        """Return the log-likelihood and the scores: `gradient` where counts say too little."""
         parameters = _HMM.Parameters(startprob, transmat, emissionprob)
         ends = np.cumsum(lengths)[:-1]
         sequences = tuple(np.split(symbols.astype(np.int64), ends)) if len(lengths) else ()
-        statistics, value = kernels.e_step(_HMM)(parameters, sequences)
-        return value, _HMM.score(statistics, parameters).arrays().values()
+        if all((p >= simplex.TINY).all() for p in parameters.arrays().values()):
+            with suppress(ValueError):  # impossible, or too improbable for a double
+                statistics, value = kernels.e_step(_HMM)(parameters, sequences)
+                scores = _HMM.score(statistics, parameters).arrays().values()
+                if all(np.isfinite(score).all() for score in scores):
+                    return value, scores
+        derivatives, value = _HMM.gradient(parameters, sequences)
+        return value, derivatives.arrays().values()
+
+
+class AnyModel(LogLikelihood):
+    """Of any model whose data are rows of numbers, by its own E-step in Python.
+
+    Parameters
+    ----------
+    name : str
+        The model's name.
+    """
+
+    __props__: ClassVar = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        spaces = load(name).Parameters.SPACES
+        vars(self).update(
+            PARAMETERS={field: space.axes for field, space in spaces.items()},
+            DATA={"x": "ND" if any("D" in space.axes for space in spaces.values()) else "N"},
+            CONDITIONS=tuple(_condition(field, space) for field, space in spaces.items()),
+        )
+
+    def refuse_data(self, data: Mapping[str, Any], lengths: Mapping[str, int | None]) -> None:  # noqa: ARG002
+        """Raise ValueError unless all is finite."""
+        _refuse_infinite(data)
+
+    def e_step(self, *inputs: Any) -> Any:
+        """Return the log-likelihood and the derivatives."""
+        model: Any = load(self.name)
+        *fields, x = inputs
+        parameters = model.Parameters(*fields)
+        if hasattr(model, "gradient"):
+            derivatives, value = model.gradient(parameters, x)
+        else:
+            statistics, value = model.e_step(parameters, x)
+            derivatives = model.score(statistics, parameters)
+        return value, derivatives.arrays().values()
+
+
+def _condition(field: str, space: Space) -> Condition:
+    """Return what a field of that space must fulfil."""
+    if space.probability:
+        return Condition.rows(field)
+    if isinstance(space, Positive):
+        return Condition(field, f"{field} > 0", _variances)
+    return Condition(field, f"{field} are finite", _finite)
+
+
+def log_likelihood(model: Model, x: Any, **parameters: Any) -> Any:
+    """Return the log-likelihood of a model whose data are rows of numbers.
+
+    Parameters
+    ----------
+    model : Model
+    x : tensor_like, shape (N,) or (N, D)
+    **parameters : tensor_like
+        The fields of its parameters.
+
+    Returns
+    -------
+    TensorVariable, shape ()
+        In nats; for `pm.Potential`.
+    """
+    ordered = [parameters[name] for name in model.Parameters.SPACES]
+    return AnyModel(model.NAME).value(*ordered, x)
 
 
 def gaussian_mixture_1d(x: Any, weights: Any, means: Any, variances: Any) -> Any:
@@ -311,10 +542,12 @@ def gaussian_mixture_1d(x: Any, weights: Any, means: Any, variances: Any) -> Any
     Raises
     ------
     ValueError
-        If shapes do not fit together or data are not finite: at once where that is known, or else
-        when it is evaluated.
+        If shapes do not fit together, data are not finite, weights are no distribution or
+        variances not positive: at once where that is known, or else when it is evaluated. What is
+        wrong with parameters, a `pm.Model` then takes for a log-likelihood of minus infinity, as
+        it does with PyMC's own distributions.
     """
-    return GaussianMixture1D()(weights, means, variances, x)[0]
+    return GaussianMixture1D().value(weights, means, variances, x)
 
 
 def gaussian_mixture_2d(
@@ -345,13 +578,13 @@ def gaussian_mixture_2d(
     TypeError
         Unless there is one of cholesky and precisions_cholesky.
     ValueError
-        As for `gaussian_mixture_1d`.
+        As for `gaussian_mixture_1d`; the diagonals of factors must be positive.
     """
     if (cholesky is None) == (precisions_cholesky is None):
         raise TypeError("give either cholesky or precisions_cholesky")
     if cholesky is None:
-        return GaussianMixtureByPrecisions()(weights, means, precisions_cholesky, x)[0]
-    return GaussianMixture()(weights, means, cholesky, x)[0]
+        return GaussianMixtureByPrecisions().value(weights, means, precisions_cholesky, x)
+    return GaussianMixture().value(weights, means, cholesky, x)
 
 
 def categorical_hmm(
@@ -377,14 +610,15 @@ def categorical_hmm(
     Raises
     ------
     ValueError
-        If shapes do not fit together, a symbol is not one of the V, or the lengths do not add up:
-        at once where that is known, or else when it is evaluated.
+        If shapes do not fit together, a symbol is not one of the V, the lengths do not add up, or
+        a row of probabilities is no distribution: at once where that is known, or else when it is
+        evaluated, rows as for `gaussian_mixture_1d`.
     TypeError
         If symbols or lengths are not integers.
     """
     symbols = pt.as_tensor_variable(symbols)
     lengths = symbols.shape if lengths is None else lengths
-    return CategoricalHMM()(startprob, transmat, emissionprob, symbols, lengths)[0]
+    return CategoricalHMM().value(startprob, transmat, emissionprob, symbols, lengths)
 
 
 def _by_name(kernel: Any, name: str) -> Any:
@@ -404,8 +638,15 @@ _mixture_by_precisions = _by_name(
 )
 _hmm = _by_name(hmm_kernels.score, "lockstep_categorical_hmm")
 
-# The compiled Ops. numba does not keep them; PyTensor keeps whole graphs, under `VERSION`.
-_twin = numba.njit(error_model="numpy")
+
+@_twin  # type: ignore[untyped-decorator]
+def _settle(out: Floats) -> None:
+    """Bound the derivatives; without a log-likelihood, which comes first, there are none."""
+    for i in range(1, len(out)):
+        out[i] = max(min(out[i], MOST), -MOST) if np.isfinite(out[0]) else np.nan
+
+
+# The compiled Ops.
 
 
 @_twin  # type: ignore[untyped-decorator]
@@ -419,13 +660,23 @@ def _score_1d(weights: Floats, means: Floats, variances: Floats, x: Floats) -> A
     K, N = len(w), len(x)
     if len(m) != K or len(v) != K:
         raise ValueError("weights, means and variances differ in length")
-    out = np.zeros(1 + 3 * K)
-    if N > 0:
+    out, fault = np.zeros(1 + 3 * K), 0
+    if not _distributions(w.reshape(1, K)):
+        fault = 1
+    elif not _finite(m):
+        fault = 2
+    elif not _variances(v):
+        fault = 3
+    if fault:
+        out[0] = -np.inf
+    elif N > 0:
         _mixture_1d(w.ctypes, m.ctypes, v.ctypes, x.ctypes, out.ctypes, K, N)
-    return np.asarray(out[0]), out[1 : 1 + K], out[1 + K : 1 + 2 * K], out[1 + 2 * K :]
+    _settle(out)
+    a, b = 1 + K, 1 + 2 * K
+    return np.asarray(out[0]), out[1:a], out[a:b], out[b:], np.asarray(fault)
 
 
-def _score_of(kernel: Any) -> Any:
+def _score_of(kernel: Any, are_factors: Any) -> Any:
     """Return the compiled Op of a mixture, whose kernel takes covariances in one form or other."""
 
     @_twin  # type: ignore[untyped-decorator]
@@ -439,16 +690,27 @@ def _score_of(kernel: Any) -> Any:
         (K, D), N = m.shape, len(x)
         if len(w) != K or f.shape != (K, D, D) or x.shape[1] != D:
             raise ValueError("weights (K,), means (K, D), factors (K, D, D), x (N, D) do not fit")
-        out = np.zeros(1 + K + K * D + K * D * D)
-        if N > 0:
+        out, fault = np.zeros(1 + K + K * D + K * D * D), 0
+        if not _distributions(w.reshape(1, K)):
+            fault = 1
+        elif not _finite(m):
+            fault = 2
+        elif not are_factors(f):
+            fault = 3
+        if fault:
+            out[0] = -np.inf
+        elif N > 0:
             kernel(w.ctypes, m.ctypes, f.ctypes, x.ctypes, out.ctypes, K, D, N)
+        _settle(out)
         a, b = 1 + K, 1 + K + K * D
-        return np.asarray(out[0]), out[1:a], out[a:b].reshape(K, D), out[b:].reshape(K, D, D)
+        by_means, by_factors = out[a:b].reshape(K, D), out[b:].reshape(K, D, D)
+        return np.asarray(out[0]), out[1:a], by_means, by_factors, np.asarray(fault)
 
     return score
 
 
-_score_2d, _score_by_precisions = _score_of(_mixture), _score_of(_mixture_by_precisions)
+_score_2d = _score_of(_mixture, _lower_factors)
+_score_by_precisions = _score_of(_mixture_by_precisions, _upper_factors)
 
 
 @_twin  # type: ignore[untyped-decorator]
@@ -465,7 +727,7 @@ def _score_hmm(
     K, V = B.shape
     if len(s) != K or A.shape != (K, K):
         raise ValueError("startprob (K,), transmat (K, K), emissionprob (K, V) do not fit")
-    out = np.zeros(1 + K + K * K + K * V)
+    out, fault = np.zeros(1 + K + K * K + K * V), 0
     wrong = _hmm(
         s.ctypes, A.ctypes, B.ctypes, x.ctypes, each.ctypes, out.ctypes, K, V, len(x), len(each)
     )
@@ -475,8 +737,20 @@ def _score_hmm(
         raise ValueError(
             "a sequence has no symbol, or the lengths do not add up to the number of symbols"
         )
+    if not _distributions(s.reshape(1, K)):
+        fault = 1
+    elif not _not_transposed(A):
+        fault = 2
+    elif not _distributions(A):
+        fault = 3
+    elif not _distributions(B):
+        fault = 4
+    if fault:
+        out[0] = -np.inf
+    _settle(out)
     a, b = 1 + K, 1 + K + K * K
-    return np.asarray(out[0]), out[1:a], out[a:b].reshape(K, K), out[b:].reshape(K, V)
+    by_A, by_B = out[a:b].reshape(K, K), out[b:].reshape(K, V)
+    return np.asarray(out[0]), out[1:a], by_A, by_B, np.asarray(fault)
 
 
 for _op, _score in (

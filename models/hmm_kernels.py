@@ -23,7 +23,8 @@ Loops take arrays with indices, not slices: a slice costs two atomic operations.
 `states` stands for K. For few states it is a tuple of that length, and loops over them have a
 constant length. For more it is an array, as long as K rounded up to a multiple of `LANES`, and the
 two innermost loops take so many numbers at a time, in instructions that are written out because
-the compiler finds none for loops so short; rows have zeros at their ends.
+the compiler finds none for loops so short: without them a fit with 5 to 16 states takes 1.4 to 4
+times as long. Rows have zeros at their ends.
 
 References
 ----------
@@ -43,6 +44,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from lockstep.models.categorical_hmm import LARGE
 from lockstep.models.records import Floats, Integers
 
 EVERY = 16
@@ -247,6 +249,15 @@ def _choose_add_outer(
         _spread(out, x, a, s, b, t, factor)
 
     return few if isinstance(states, types.UniTuple) else many
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _longest(offsets: Integers) -> int:
+    """Return the length of the longest sequence."""
+    longest = 0
+    for n in range(len(offsets) - 1):
+        longest = max(longest, offsets[n + 1] - offsets[n])
+    return longest
 
 
 @_fast  # type: ignore[untyped-decorator]
@@ -457,13 +468,19 @@ def _to_the_ends(
 
 
 @_fast  # type: ignore[untyped-decorator]
-def _add_first(x: int, weight: float, kept: Floats, behind: Floats, first: Floats) -> float:
-    """Add the states' probabilities at the first step to ``first[x]``; return ``p(x)`` to scale."""
+def _add_first(
+    x: int, weight: float, kept: Floats, behind: Floats, first: Floats, begun: Floats
+) -> float:
+    """Add the states' probabilities at the first step to ``first[x]``; return ``p(x)`` to scale.
+
+    ``begun[x]`` gets the derivatives by the first forward vector.
+    """
     evidence = 0.0
     for i in range(first.shape[1]):
         evidence += kept[0, i] * behind[0, i]
     for i in range(first.shape[1]):
         first[x, i] += weight * kept[0, i] * behind[0, i] / evidence
+        begun[x, i] += weight * behind[0, i] / evidence
     return evidence
 
 
@@ -485,24 +502,26 @@ def _gathered(M: Floats, pairs: Floats, first: Floats, V: int) -> tuple[Floats, 
 
 
 @_fast  # type: ignore[untyped-decorator]
-def _quick_counts(
+def _quick_pairs(
     states: Any,
     startprob: Floats,
     transmat: Floats,
     emissionprob: Floats,
     text: Text,
     weights: Floats,
-) -> tuple[Floats, Floats, Floats, float]:
-    """As `counts`, but the log-likelihood is NaN, and nothing of use, if digits were lost."""
-    K, V = emissionprob.shape
+) -> tuple[Floats, Floats, Floats, Floats, float]:
+    """Return M, the outer products by letter, `first` and `begun`, and the log-likelihood.
+
+    That is NaN, and nothing of use, if digits were lost. Of letter x the outer products are the
+    derivatives of the log-likelihood by ``M[x]``.
+    """
+    K = len(startprob)
     width = len(states)
     M, transposed = _language(transmat, emissionprob, text.letters, text.length, width)
-    longest = 1
-    for n in range(len(weights)):
-        longest = max(longest, text.ends[n + 1] - text.ends[n])
+    longest = _longest(text.ends)
     kept, ahead, behind = np.empty((longest, width)), np.zeros((2, width)), np.zeros((2, width))
     pairs_ahead, pairs_behind = np.zeros(M.shape), np.zeros(M.shape)
-    first = np.zeros((text.letters, K))
+    first, begun = np.zeros((text.letters, K)), np.zeros((text.letters, K))
     log_likelihood = 0.0
     for n in range(len(weights)):
         if weights[n] == 0.0:
@@ -518,15 +537,52 @@ def _quick_counts(
                 pairs_ahead, pairs_behind,
             )  # fmt: skip
             value, lowest = value + rest, min(lowest, low)
-        evidence = _add_first(own[0], weights[n], kept, behind, first)
+        evidence = _add_first(own[0], weights[n], kept, behind, first, begun)
         if not min(lowest, evidence) > LOWEST:
             log_likelihood = np.nan
             break
         log_likelihood += weights[n] * (value if len(own) > 1 else np.log(evidence))
     pairs = pairs_ahead + pairs_behind
     _spelled(M, text.letters, pairs)
-    starts, transitions, emissions = _gathered(M, pairs, first, V)
-    return starts, transitions, emissions, log_likelihood
+    return M, pairs, first, begun, log_likelihood
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _filter(
+    startprob: Floats,
+    transmat: Floats,
+    emissionprob: Floats,
+    symbols: Integers,
+    alpha: Floats,
+    scales: Floats,
+) -> float:
+    """Set what `categorical_hmm.forward` returns, and return the sequence's log-likelihood.
+
+    A negative symbol is a masked one. An impossible sequence gives minus infinity, and nothing is
+    set from the step on where it becomes so.
+    """
+    K = len(startprob)
+    log_likelihood = 0.0
+    for t in range(len(symbols)):
+        scale = 0.0
+        for j in range(K):
+            predicted = 0.0
+            if t == 0:
+                predicted = startprob[j]
+            else:
+                for i in range(K):
+                    predicted += alpha[t - 1, i] * transmat[i, j]
+            alpha[t, j] = predicted
+            if symbols[t] >= 0:
+                alpha[t, j] *= emissionprob[j, symbols[t]]
+            scale += alpha[t, j]
+        if scale == 0.0:
+            return -np.inf
+        for j in range(K):
+            alpha[t, j] /= scale
+        scales[t] = scale
+        log_likelihood += np.log(scale)
+    return log_likelihood
 
 
 @_exact  # type: ignore[untyped-decorator]
@@ -547,37 +603,19 @@ def _add_carefully(
     they are.
     """
     T, K = len(symbols), len(startprob)
-    alpha = np.empty((T, K))
-    scales = np.empty(T)
-    log_likelihood = 0.0
-    for t in range(T):
-        scale = 0.0
-        for j in range(K):
-            predicted = 0.0
-            if t == 0:
-                predicted = startprob[j]
-            else:
-                for i in range(K):
-                    predicted += alpha[t - 1, i] * transmat[i, j]
-            alpha[t, j] = predicted
-            if symbols[t] >= 0:
-                alpha[t, j] *= emissionprob[j, symbols[t]]
-            scale += alpha[t, j]
-        if scale == 0.0:
-            return -np.inf
-        for j in range(K):
-            alpha[t, j] /= scale
-        scales[t] = scale
-        log_likelihood += np.log(scale)
-
+    alpha, scales = np.empty((T, K)), np.empty(T)
+    log_likelihood: float = _filter(startprob, transmat, emissionprob, symbols, alpha, scales)
+    if log_likelihood == -np.inf:
+        return log_likelihood
     beta = np.ones(K)
     ahead = np.empty(K)
     for t in range(T - 1, -1, -1):
         if t < T - 1:
             for j in range(K):
-                ahead[j] = beta[j] / scales[t + 1]
+                ahead[j] = beta[j]
                 if symbols[t + 1] >= 0:
                     ahead[j] *= emissionprob[j, symbols[t + 1]]
+                ahead[j] = min(ahead[j] / scales[t + 1], LARGE)
             for i in range(K):
                 beta[i] = 0.0
                 for j in range(K):
@@ -620,11 +658,13 @@ def counts(
     log_likelihood : float
         Minus infinity if a sequence is impossible; then the counts are of no use.
     """
-    quick: tuple[Floats, Floats, Floats, float]
-    quick = _quick_counts(states, startprob, transmat, emissionprob, text, weights)
-    if not np.isnan(quick[3]):
-        return quick
     K, V = emissionprob.shape
+    M, pairs, first, _, log_likelihood = _quick_pairs(
+        states, startprob, transmat, emissionprob, text, weights
+    )
+    if not np.isnan(log_likelihood):
+        starts, transitions, emissions = _gathered(M, pairs, first, V)
+        return starts, transitions, emissions, log_likelihood
     starts, transitions, emissions = np.zeros(K), np.zeros((K, K)), np.zeros((K, V))
     log_likelihood = 0.0
     for n in range(len(weights)):
@@ -705,60 +745,91 @@ def climb(
     return starts[:done], transitions[:done], emissions[:done], trace[:done], changes[: done - 1]
 
 
-@_entry((*_PARAMETERS, _Indices))  # type: ignore[untyped-decorator]
-def smoothed(
-    startprob: Floats, transmat: Floats, emissionprob: Floats, symbols: Integers
-) -> tuple[float, Floats]:
-    """Return a sequence's log-likelihood and `categorical_hmm.state_probabilities`."""
-    T, K = len(symbols), len(startprob)
-    gamma = np.empty((T, K))  # first the filtered probabilities, then the smoothed
-    scales = np.empty(T)
-    log_likelihood = 0.0
-    for t in range(T):
-        for j in range(K):
-            predicted = startprob[j]
-            if t > 0:
-                predicted = 0.0
-                for i in range(K):
-                    predicted += gamma[t - 1, i] * transmat[i, j]
-            gamma[t, j] = predicted * emissionprob[j, symbols[t]]
-        scales[t] = gamma[t].sum()
-        if scales[t] == 0:
-            return -np.inf, gamma
-        gamma[t] /= scales[t]
-        log_likelihood += np.log(scales[t])
+@_entry((*_PARAMETERS, _Indices, _Indices))  # type: ignore[untyped-decorator]
+def log_likelihoods(
+    startprob: Floats, transmat: Floats, emissionprob: Floats, symbols: Integers, offsets: Integers
+) -> Floats:
+    """Return the log-likelihood of each sequence; `symbols` and `offsets` are those of `Text`."""
+    longest = _longest(offsets)
+    alpha, scales = np.empty((longest, len(startprob))), np.empty(longest)
+    values = np.empty(len(offsets) - 1)
+    for n in range(len(values)):
+        own = symbols[offsets[n] : offsets[n + 1]]
+        values[n] = _filter(startprob, transmat, emissionprob, own, alpha, scales)
+    return values
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _smooth(
+    transmat: Floats, emissionprob: Floats, symbols: Integers, gamma: Floats, scales: Floats
+) -> None:
+    """Make smoothed probabilities of the filtered ones in `gamma`."""
+    K = len(transmat)
     beta, ahead = np.ones(K), np.empty(K)
-    for t in range(T - 2, -1, -1):
-        ahead[:] = emissionprob[:, symbols[t + 1]] * beta / scales[t + 1]
+    for t in range(len(symbols) - 2, -1, -1):
+        x = symbols[t + 1]
+        for j in range(K):
+            shown = emissionprob[j, x] if x >= 0 else 1.0
+            ahead[j] = min(shown * beta[j] / scales[t + 1], LARGE)
         for i in range(K):
             beta[i] = 0.0
             for j in range(K):
                 beta[i] += transmat[i, j] * ahead[j]
-        gamma[t] *= beta
-    return log_likelihood, gamma
+            gamma[t, i] *= beta[i]
 
 
-@_entry((_Vector, _Matrix, _Matrix, _Indices))  # type: ignore[untyped-decorator]
+@_entry((*_PARAMETERS, _Indices, _Indices))  # type: ignore[untyped-decorator]
+def smoothed(
+    startprob: Floats, transmat: Floats, emissionprob: Floats, symbols: Integers, offsets: Integers
+) -> tuple[Floats, Floats]:
+    """Return `log_likelihoods`, and `categorical_hmm.state_probabilities` of all sequences.
+
+    These are NaN for an impossible one.
+    """
+    gamma, scales = np.empty((len(symbols), len(startprob))), np.empty(_longest(offsets))
+    values = np.empty(len(offsets) - 1)
+    for n in range(len(values)):
+        begin, end = offsets[n], offsets[n + 1]
+        own, out = symbols[begin:end], gamma[begin:end]
+        values[n] = _filter(startprob, transmat, emissionprob, own, out, scales)
+        if values[n] == -np.inf:
+            out[:] = np.nan
+        else:
+            _smooth(transmat, emissionprob, own, out, scales)
+    return values, gamma
+
+
+@_entry((_Vector, _Matrix, _Matrix, _Indices, _Indices))  # type: ignore[untyped-decorator]
 def viterbi(
-    log_start: Floats, log_transitions: Floats, log_emissions: Floats, symbols: Integers
+    log_start: Floats,
+    log_transitions: Floats,
+    log_emissions: Floats,
+    symbols: Integers,
+    offsets: Integers,
 ) -> Integers:
-    """Return the most probable path of hidden states ([1]_, equations 32 to 35)."""
-    T, K = len(symbols), len(log_start)
-    best = log_start + log_emissions[:, symbols[0]]  # of all paths to state j
-    ahead = np.empty(K)
-    origin = np.empty((T, K), dtype=np.int64)
-    for t in range(1, T):
-        for j in range(K):
-            for i in range(K):
-                through = best[i] + log_transitions[i, j]
-                if i == 0 or through > ahead[j]:
-                    ahead[j], origin[t, j] = through, i
-            ahead[j] += log_emissions[j, symbols[t]]
-        best[:] = ahead
-    path = np.empty(T, dtype=np.int64)
-    path[-1] = np.argmax(best)
-    for t in range(T - 1, 0, -1):
-        path[t - 1] = origin[t, path[t]]
+    """Return the most probable path of each sequence ([1]_, equations 32 to 35)."""
+    K = len(log_start)
+    best, ahead = np.empty(K), np.empty(K)  # of all paths to state j
+    origin = np.empty((_longest(offsets), K), dtype=np.int64)
+    path = np.empty(len(symbols), dtype=np.int64)
+    for n in range(len(offsets) - 1):
+        begin, end = offsets[n], offsets[n + 1]
+        for t in range(begin, end):
+            x = symbols[t]
+            for j in range(K):
+                through, state = log_start[j], 0
+                if t > begin:
+                    through = best[0] + log_transitions[0, j]
+                    for i in range(1, K):
+                        other = best[i] + log_transitions[i, j]
+                        if other > through:
+                            through, state = other, i
+                ahead[j] = through + log_emissions[j, x] if x >= 0 else through
+                origin[t - begin, j] = state
+            best[:] = ahead
+        path[end - 1] = np.argmax(best)
+        for t in range(end - 1, begin, -1):
+            path[t - 1] = origin[t - begin, path[t]]
     return path
 
 
@@ -813,6 +884,128 @@ def states_of(K: int) -> Any:
     return (0,) * K if 2 <= K <= FEW else np.empty(-(-K // LANES) * LANES)
 
 
+@_fast  # type: ignore[untyped-decorator]
+def _derived(
+    startprob: Floats, transmat: Floats, emissionprob: Floats, pairs: Floats, begun: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the derivatives by probabilities, from those by ``M[x]`` and by the first vectors."""
+    K, V = emissionprob.shape
+    starts, transitions, emissions = np.zeros(K), np.zeros((K, K)), np.zeros((K, V))
+    for x in range(len(begun)):
+        for j in range(K):
+            shows = emissionprob[j, x] if x < V else 1.0
+            starts[j] += begun[x, j] * shows
+            entered = begun[x, j] * startprob[j]
+            for i in range(K):
+                transitions[i, j] += pairs[x, i, j] * shows
+                entered += pairs[x, i, j] * transmat[i, j]
+            if x < V:
+                emissions[j, x] = entered
+    return starts, transitions, emissions
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _log_sum(logs: Floats) -> float:
+    """Return the logarithm of a sum, of terms whose logarithms are given."""
+    highest = logs.max()
+    if highest == -np.inf:
+        return -np.inf
+    total = 0.0
+    for value in logs:
+        total += np.exp(value - highest)
+    log_sum: float = highest + np.log(total)
+    return log_sum
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _add_derivatives(
+    log_start: Floats,
+    log_transitions: Floats,
+    log_emissions: Floats,
+    symbols: Integers,
+    starts: Floats,
+    transitions: Floats,
+    emissions: Floats,
+) -> float:
+    """Add a sequence's derivatives to the last three, in logarithms; return its log-likelihood.
+
+    As `categorical_hmm.gradient`. An impossible sequence gives minus infinity.
+    """
+    T, K = len(symbols), len(log_start)
+    predicted, log_scales = np.empty((T, K)), np.empty(T)
+    alpha, terms, entering, beta = np.empty(K), np.empty(K), np.empty(K), np.zeros(K)
+    for t in range(T):
+        for j in range(K):
+            predicted[t, j] = log_start[j]
+            if t > 0:
+                predicted[t, j] = _log_sum(alpha + log_transitions[:, j])
+        for j in range(K):
+            alpha[j] = predicted[t, j]
+            if symbols[t] >= 0:
+                alpha[j] += log_emissions[j, symbols[t]]
+        log_scales[t] = _log_sum(alpha)
+        if log_scales[t] == -np.inf:
+            return -np.inf
+        alpha -= log_scales[t]
+    for t in range(T - 1, -1, -1):
+        for j in range(K):
+            entering[j] = beta[j] - log_scales[t]
+            if symbols[t] >= 0:
+                emissions[j, symbols[t]] += np.exp(predicted[t, j] + entering[j])
+                entering[j] += log_emissions[j, symbols[t]]
+        if t == 0:
+            starts += np.exp(entering)
+            break
+        for i in range(K):
+            left = predicted[t - 1, i] - log_scales[t - 1]
+            if symbols[t - 1] >= 0:
+                left += log_emissions[i, symbols[t - 1]]
+            for j in range(K):
+                transitions[i, j] += np.exp(left + entering[j])
+                terms[j] = log_transitions[i, j] + entering[j]
+            beta[i] = _log_sum(terms)
+    return float(log_scales.sum())
+
+
+@_exact  # type: ignore[untyped-decorator]
+def derivatives(
+    states: Any, startprob: Floats, transmat: Floats, emissionprob: Floats, text: Text
+) -> tuple[Floats, Floats, Floats, float]:
+    """Return `categorical_hmm.gradient`: the derivatives by all probabilities, zeros included.
+
+    Parameters
+    ----------
+    states : tuple or ndarray
+        See `states_of`.
+    startprob : ndarray, shape (K,)
+    transmat : ndarray, shape (K, K)
+    emissionprob : ndarray, shape (K, V)
+    text : Text
+
+    Returns
+    -------
+    starts : ndarray, shape (K,)
+    transitions : ndarray, shape (K, K)
+    emissions : ndarray, shape (K, V)
+    log_likelihood : float
+        Minus infinity if a sequence is impossible; then the derivatives are of no use.
+    """
+    N, (K, V) = len(text.offsets) - 1, emissionprob.shape
+    _, pairs, _, begun, log_likelihood = _quick_pairs(
+        states, startprob, transmat, emissionprob, text, np.ones(N)
+    )
+    if not np.isnan(log_likelihood):
+        starts, transitions, emissions = _derived(startprob, transmat, emissionprob, pairs, begun)
+        return starts, transitions, emissions, log_likelihood
+    starts, transitions, emissions = np.zeros(K), np.zeros((K, K)), np.zeros((K, V))
+    logs = np.log(startprob), np.log(transmat), np.log(emissionprob)
+    log_likelihood = 0.0
+    for n in range(N):
+        symbols = text.symbols[text.offsets[n] : text.offsets[n + 1]]
+        log_likelihood += _add_derivatives(*logs, symbols, starts, transitions, emissions)
+    return starts, transitions, emissions, log_likelihood
+
+
 _Numbers, _Places = types.CPointer(types.float64), types.CPointer(types.int64)
 
 
@@ -825,7 +1018,7 @@ def score(
     startprob: Any, transmat: Any, emissionprob: Any, symbols: Any, lengths: Any, out: Any,
     K: int, V: int, T: int, n: int,
 ) -> int:  # fmt: skip
-    """Compute the log-likelihood and `categorical_hmm.score`, for callers in C's manner.
+    """Compute the log-likelihood and `categorical_hmm.gradient`, for callers in C's manner.
 
     Parameters
     ----------
@@ -836,7 +1029,7 @@ def score(
         The sequences' lengths.
     out : address of 1 + K + K K + K V numbers
         Set to the log-likelihood, and the derivatives by startprob, transmat and emissionprob.
-        These are not numbers where a sequence is impossible.
+        These are of no use where a sequence is impossible.
     K, V, T, n : int
 
     Returns
@@ -862,17 +1055,14 @@ def score(
     for t in range(T):
         if x[t] < -1 or x[t] >= V:
             return NO_SYMBOL
-    text, once = read(x, offsets, K, V), np.ones(n)
+    text = read(x, offsets, K, V)
     if K == 2:
-        a, b, c, value = counts((0, 0), s, A, B, text, once)
+        a, b, c, result[0] = derivatives((0, 0), s, A, B, text)
     elif K == 3:
-        a, b, c, value = counts((0, 0, 0), s, A, B, text, once)
+        a, b, c, result[0] = derivatives((0, 0, 0), s, A, B, text)
     else:
-        a, b, c, value = counts(np.empty(-(-K // LANES) * LANES), s, A, B, text, once)
-    result[0] = value
-    result[1 : 1 + K] = a / s
-    result[1 + K : 1 + K + K * K] = (b / A).ravel()
-    result[1 + K + K * K :] = (c / B).ravel()
-    if value == -np.inf:
-        result[1:] = np.nan
+        a, b, c, result[0] = derivatives(np.empty(-(-K // LANES) * LANES), s, A, B, text)
+    result[1 : 1 + K] = a
+    result[1 + K : 1 + K + K * K] = b.ravel()
+    result[1 + K + K * K :] = c.ravel()
     return 0

@@ -227,6 +227,7 @@ class _Sequences:
     def parts(self, parameters: Any) -> list[Any]:
         """Cut between sequences, wherever another part's share of the symbols is full."""
         (symbols, offsets, w), (K, V) = self.whole, parameters.emissionprob.shape
+        categorical_hmm.refuse_beyond(symbols, V)  # kernels read whatever lies there
         shares = np.arange(0, offsets[-1], WORK // (8 * K * K) + 1)
         cuts = np.unique([*np.searchsorted(offsets, shares), len(w)])
         return [
@@ -356,34 +357,65 @@ def e_step(model: Model) -> Callable[..., tuple[Statistics, float]]:
     return quickest
 
 
-def smoothed(
-    parameters: categorical_hmm.Parameters, symbols: Integers
-) -> tuple[float, Floats | None]:
-    """Return a sequence's log-likelihood and `categorical_hmm.state_probabilities`.
+def log_likelihoods(
+    parameters: categorical_hmm.Parameters, symbols: Integers, offsets: Integers
+) -> Floats:
+    """Return each sequence's `categorical_hmm.log_likelihood`; minus infinity if impossible.
 
-    Minus infinity and None if the sequence is impossible.
+    Parameters
+    ----------
+    parameters : Parameters
+    symbols : ndarray of int, shape (sum of T,)
+        All sequences, one after the other; -1 where masked.
+    offsets : ndarray of int, shape (number of sequences + 1,)
+        Where each begins, and the end.
+
+    Returns
+    -------
+    ndarray, shape (number of sequences,)
+    """
+    kernels = compiled("hmm_kernels", STEP * len(symbols))
+    if kernels is not None:
+        values: Floats = kernels.log_likelihoods(*parameters.arrays().values(), symbols, offsets)
+        return values
+    sequences = categorical_hmm.split(symbols, offsets)
+    return np.array([categorical_hmm.log_likelihood(parameters, (s,)) for s in sequences])
+
+
+def smoothed(
+    parameters: categorical_hmm.Parameters, symbols: Integers, offsets: Integers
+) -> tuple[Floats, Floats]:
+    """Return `log_likelihoods`, and each sequence's `categorical_hmm.state_probabilities`.
+
+    Returns
+    -------
+    values : ndarray, shape (number of sequences,)
+    probabilities : ndarray, shape (sum of T, K)
+        NaN where the sequence is impossible.
     """
     kernels = compiled("hmm_kernels", 2 * STEP * len(symbols))
     if kernels is not None:
-        fields = parameters.startprob, parameters.transmat, _with_masked(parameters.emissionprob)
-        value, gamma = kernels.smoothed(*fields, symbols)
-    else:
-        value = categorical_hmm.log_likelihood(parameters, (symbols,))
-        if value > -np.inf:
-            gamma = categorical_hmm.state_probabilities(parameters, symbols)
-    return float(value), gamma if value > -np.inf else None
+        both: tuple[Floats, Floats]
+        both = kernels.smoothed(*parameters.arrays().values(), symbols, offsets)
+        return both
+    values = log_likelihoods(parameters, symbols, offsets)
+    probabilities = [
+        categorical_hmm.state_probabilities(parameters, s)
+        if value > -np.inf
+        else np.full((len(s), parameters.n_components), np.nan)
+        for s, value in zip(categorical_hmm.split(symbols, offsets), values, strict=True)
+    ]
+    return values, np.concatenate(probabilities)
 
 
-def viterbi(parameters: categorical_hmm.Parameters, symbols: Integers) -> Integers:
-    """Return `categorical_hmm.viterbi`: the most probable path."""
+def viterbi(
+    parameters: categorical_hmm.Parameters, symbols: Integers, offsets: Integers
+) -> Integers:
+    """Return each sequence's `categorical_hmm.viterbi`, shape (sum of T,)."""
     kernels = compiled("hmm_kernels", STEP * len(symbols))
-    if kernels is None:
-        return categorical_hmm.viterbi(parameters, symbols)
-    fields = parameters.startprob, parameters.transmat, _with_masked(parameters.emissionprob)
-    path: Integers = kernels.viterbi(*map(simplex.to_logs, fields), symbols)
-    return path
-
-
-def _with_masked(emissionprob: Floats) -> Floats:
-    """Append a column of ones, which the symbol -1 finds: every state explains a masked one."""
-    return np.pad(emissionprob, ((0, 0), (0, 1)), constant_values=1)
+    if kernels is not None:
+        logs = map(simplex.to_logs, parameters.arrays().values())
+        path: Integers = kernels.viterbi(*logs, symbols, offsets)
+        return path
+    sequences = categorical_hmm.split(symbols, offsets)
+    return np.concatenate([categorical_hmm.viterbi(parameters, s) for s in sequences])

@@ -7,6 +7,10 @@ from scipy.optimize import linear_sum_assignment
 
 from lockstep.models.records import Floats, Integers, Parameters, Space
 
+FARTHEST = 1e6
+"""Features are taken to lie no farther from the reference than this: those of a collapsed
+component, or of one far off, may be infinite."""
+
 
 def matching(parameters: Parameters, reference: Parameters) -> Integers:
     """Return the order of components that brings each fit nearest to the reference.
@@ -26,7 +30,9 @@ def matching(parameters: Parameters, reference: Parameters) -> Integers:
     ndarray of int, shape (..., K)
         For `Parameters.relabelled`: entry k is the component to be put in place k.
     """
-    ours = features(parameters, reference)  # (..., K, F)
+    with np.errstate(divide="ignore"):  # the logarithm of a variance of zero
+        ours = features(parameters, reference)  # (..., K, F)
+    ours = np.clip(np.nan_to_num(ours, nan=FARTHEST), -FARTHEST, FARTHEST)
     theirs = features(reference, reference)  # (K, F)
     # cost[..., k, j]: of putting component j in the reference's place k
     cost = ((theirs[:, None, :] - ours[..., None, :, :]) ** 2).sum(axis=-1)

@@ -25,7 +25,8 @@ import numba
 import numpy as np
 from numba import types
 
-from lockstep.models.records import COLLAPSE, RESOLUTION, Floats
+from lockstep.models.records import RESOLUTION, SMALLEST, Floats
+from lockstep.models.simplex import TINY
 
 ROWS = 512
 """Rows of a block: with K = 8, a log joint of 32 KiB."""
@@ -33,6 +34,9 @@ ROWS = 512
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 """The logarithm of 2 in two parts; the first has so many zeros at its end that ``k LN2_HIGH`` is
 exact."""
+
+NEAR = math.sqrt(RESOLUTION)
+"""A scatter of less than this share of the moment it is taken from has lost half its digits."""
 
 LOWEST_EXPONENT = -708.0
 """Below this the exponential is taken for zero: it is less than 4e-308."""
@@ -365,26 +369,20 @@ def climb_1d(
         counts, first, second, trace[done] = moments_1d(x, w, old_weights, old_means, old_variances)
         if done == iterations or (done > 0 and changes[done - 1] <= tol):
             break
-        total = counts.sum()
-        centre = change = spread = 0.0
+        total, sound = counts.sum(), np.isfinite(trace[done])
+        change = 0.0
         for k in range(K):
-            shift = first[k] / counts[k]
+            shift, moment = first[k] / counts[k], second[k] / counts[k]
             path[0, done + 1, k] = counts[k] / total
-            path[1, done + 1, k] = old_means[k] + shift
-            variance = second[k] / counts[k] - shift * shift + reg_covar
-            path[2, done + 1, k] = variance
-            centre += path[0, done + 1, k] * path[1, done + 1, k]
+            mean = path[1, done + 1, k] = old_means[k] + shift
+            variance = path[2, done + 1, k] = moment - shift * shift + reg_covar
+            least = max(RESOLUTION * moment, (RESOLUTION * mean) ** 2, SMALLEST)
+            sound = sound and counts[k] > 0 and variance > least
+            sd = np.sqrt(old_variances[k])
             change = max(change, abs(path[0, done + 1, k] - old_weights[k]))
-            change = max(change, abs(shift) / np.sqrt(old_variances[k]))
+            change = max(change, abs(shift) / sd)
             change = max(change, abs(variance - old_variances[k]) / old_variances[k])
-        lowest, fewest = np.inf, np.inf
-        for k in range(K):
-            deviation = path[1, done + 1, k] - centre
-            spread += path[0, done + 1, k] * (path[2, done + 1, k] + deviation * deviation)
-            rounding = (RESOLUTION * path[1, done + 1, k]) ** 2
-            lowest = min(lowest, path[2, done + 1, k] - rounding)
-            fewest = min(fewest, counts[k])
-        if not (np.isfinite(trace[done]) and fewest > 0 and lowest > COLLAPSE * spread):
+        if not sound:
             break
         changes[done] = change
         done += 1
@@ -414,29 +412,23 @@ def _cholesky(matrix: Floats, out: Floats, k: int) -> bool:
 def _sound(covariances: Floats, weights: Floats, means: Floats, factors: Floats) -> bool:
     """Return whether no covariance can have collapsed, and set their Cholesky factors.
 
-    Of a matrix with determinant d and trace t the smallest eigenvalue is at least
-    ``d ((D - 1) / t)^(D - 1)``, since the others' product is at most their mean's power.
+    Of a correlation matrix with determinant d the smallest eigenvalue is at least
+    ``d ((D - 1) / D)^(D - 1)``, since the others' product is at most their mean's power.
     """
     K, D = means.shape
-    spread = np.zeros(D)
-    for d in range(D):
-        centre = 0.0
-        for k in range(K):
-            centre += weights[k] * means[k, d]
-        for k in range(K):
-            spread[d] += weights[k] * (covariances[k, d, d] + (means[k, d] - centre) ** 2)
-        if not spread[d] > (RESOLUTION * centre) ** 2:
-            return False
     for k in range(K):
+        least = 2 * RESOLUTION * D
+        for d in range(D):
+            rounding = (RESOLUTION * means[k, d]) ** 2
+            if not covariances[k, d, d] > max(rounding, SMALLEST):
+                return False
+            least += rounding / covariances[k, d, d]
         if not (weights[k] > 0 and _cholesky(covariances[k], factors, k)):
             return False
-        bound, trace = 1.0, 0.0
+        bound = ((D - 1) / D) ** (D - 1)
         for d in range(D):
-            bound *= factors[k, d, d] ** 2 / spread[d]
-            trace += covariances[k, d, d] / spread[d]
-        for _ in range(1, D):
-            bound *= (D - 1) / trace
-        if not bound > COLLAPSE:
+            bound *= factors[k, d, d] ** 2 / covariances[k, d, d]
+        if not bound > least:
             return False
     return True
 
@@ -475,7 +467,7 @@ def climb(
         counts, first, second, trace[done] = moments(x, w, old, m, factors)
         if done == iterations or (done > 0 and changes[done - 1] <= tol):
             break
-        total, change = counts.sum(), 0.0
+        total, change, near = counts.sum(), 0.0, np.isfinite(trace[done])
         for k in range(K):
             path_weights[done + 1, k] = counts[k] / total
             change = max(change, abs(path_weights[done + 1, k] - old[k]))
@@ -489,7 +481,9 @@ def climb(
                     path_covariances[done + 1, k, d, e] = value
                     units = np.sqrt(S[k, d, d] * S[k, e, e])
                     change = max(change, abs(value - S[k, d, e]) / units)
-        sound = np.isfinite(trace[done]) and _sound(
+                moment = second[k, d, d] / counts[k]
+                near = near and path_covariances[done + 1, k, d, d] > NEAR * moment
+        sound = near and _sound(
             path_covariances[done + 1], path_weights[done + 1], path_means[done + 1], factors
         )
         if sound:
@@ -500,33 +494,6 @@ def climb(
 
 
 _Numbers = types.CPointer(types.float64)
-
-
-@numba.cfunc(  # type: ignore[untyped-decorator]
-    types.void(*(_Numbers,) * 5, types.int64, types.int64), cache=True, error_model="numpy"
-)
-def score_1d(weights: Any, means: Any, variances: Any, x: Any, out: Any, K: int, N: int) -> None:
-    """Compute the log-likelihood and `gaussian_mixture_1d.score`, for callers in C's manner.
-
-    Parameters
-    ----------
-    weights, means, variances : address of K numbers
-    x : address of N numbers
-    out : address of 1 + 3 K numbers
-        Set to the log-likelihood, and the derivatives by weights, means and variances.
-    K, N : int
-    """
-    w, m, v, result = (
-        numba.carray(weights, K),
-        numba.carray(means, K),
-        numba.carray(variances, K),
-        numba.carray(out, 1 + 3 * K),
-    )
-    counts, first, second, result[0] = moments_1d(numba.carray(x, N), np.empty(0), w, m, v)
-    for k in range(K):
-        result[1 + k] = counts[k] / w[k]
-        result[1 + K + k] = first[k] / v[k]
-        result[1 + 2 * K + k] = 0.5 * (second[k] / v[k] - counts[k]) / v[k]
 
 
 @_exact  # type: ignore[untyped-decorator]
@@ -547,6 +514,71 @@ def _solve_transposed(L: Floats, b: Floats) -> None:
             for k in range(i + 1, len(L)):
                 b[i, j] -= L[k, i] * b[k, j]
             b[i, j] /= L[i, i]
+
+
+@_exact  # type: ignore[untyped-decorator]
+def _by_weights(
+    x: Floats, weights: Floats, means: Floats, factors: Floats, counts: Floats, out: Floats
+) -> None:
+    """Set `out` to the derivatives of the log-likelihood by the weights.
+
+    They are ``counts / weights``, and where a weight is too small for that
+    ``sum_n N(x_n | k) / p(x_n)``.
+    """
+    (N, D), K = x.shape, len(means)
+    least = np.inf
+    for k in range(K):
+        out[k] = counts[k] / weights[k]
+        least = min(least, weights[k])
+    if least >= TINY:
+        return
+    ratios, log_density, u = np.zeros(K), np.empty(K), np.empty((D, 1))
+    for n in range(N):
+        evidence = -np.inf
+        for k in range(K):
+            u[:, 0] = x[n] - means[k]
+            _solve(factors[k], u)
+            log_density[k] = -0.5 * D * np.log(2 * np.pi)
+            for d in range(D):
+                log_density[k] -= 0.5 * u[d, 0] ** 2 + np.log(factors[k, d, d])
+            joint = np.log(weights[k]) + log_density[k]
+            if joint > -np.inf:
+                high, low = max(evidence, joint), min(evidence, joint)
+                evidence = high + np.log1p(np.exp(low - high))
+        for k in range(K):
+            ratios[k] += np.exp(log_density[k] - evidence)
+    for k in range(K):
+        if weights[k] < TINY:
+            out[k] = ratios[k]
+
+
+@numba.cfunc(  # type: ignore[untyped-decorator]
+    types.void(*(_Numbers,) * 5, types.int64, types.int64), cache=True, error_model="numpy"
+)
+def score_1d(weights: Any, means: Any, variances: Any, x: Any, out: Any, K: int, N: int) -> None:
+    """Compute the log-likelihood and `gaussian_mixture_1d.gradient`, for callers in C's manner.
+
+    Parameters
+    ----------
+    weights, means, variances : address of K numbers
+    x : address of N numbers
+    out : address of 1 + 3 K numbers
+        Set to the log-likelihood, and the derivatives by weights, means and variances.
+    K, N : int
+    """
+    w, m, v, data, result = (
+        numba.carray(weights, K),
+        numba.carray(means, K),
+        numba.carray(variances, K),
+        numba.carray(x, N),
+        numba.carray(out, 1 + 3 * K),
+    )
+    counts, first, second, result[0] = moments_1d(data, np.empty(0), w, m, v)
+    sds = np.sqrt(v).reshape(K, 1, 1)
+    _by_weights(data.reshape(N, 1), w, m.reshape(K, 1), sds, counts, result[1 : 1 + K])
+    for k in range(K):
+        result[1 + K + k] = first[k] / v[k]
+        result[1 + 2 * K + k] = 0.5 * (second[k] / v[k] - counts[k]) / v[k]
 
 
 @numba.cfunc(  # type: ignore[untyped-decorator]
@@ -573,10 +605,10 @@ def score(
     K, D, N : int
     """
     w, factors = numba.carray(weights, K), numba.carray(cholesky, (K, D, D))
+    data, centres = numba.carray(x, (N, D)), numba.carray(means, (K, D))
     result = numba.carray(out, 1 + K + K * D + K * D * D)
-    counts, first, second, result[0] = moments(
-        numba.carray(x, (N, D)), np.empty(0), w, numba.carray(means, (K, D)), factors
-    )
+    counts, first, second, result[0] = moments(data, np.empty(0), w, centres, factors)
+    _by_weights(data, w, centres, factors, counts, result[1 : 1 + K])
     for k in range(K):
         L, u, W = factors[k], first[k].reshape(D, 1), second[k]
         _solve(L, u)
@@ -588,7 +620,6 @@ def score(
         _solve_transposed(L, W)
         for i in range(D):
             W[i, i + 1 :] = 0.0
-    result[1 : 1 + K] = counts / w
     result[1 + K : 1 + K + K * D] = first.ravel()
     result[1 + K + K * D :] = second.ravel()
 
@@ -618,12 +649,11 @@ def score_by_precisions(
         for i in range(D):
             cholesky[k, i, i] = 1.0
         _solve(factors[k].T, cholesky[k])
-    counts, first, second, result[0] = moments(
-        numba.carray(x, (N, D)), np.empty(0), w, numba.carray(means, (K, D)), cholesky
-    )
+    data, centres = numba.carray(x, (N, D)), numba.carray(means, (K, D))
+    counts, first, second, result[0] = moments(data, np.empty(0), w, centres, cholesky)
+    _by_weights(data, w, centres, cholesky, counts, result[1 : 1 + K])
     for k in range(K):
         U, mean, factor = factors[k], 1 + K + k * D, 1 + K + K * D + k * D * D
-        result[1 + k] = counts[k] / w[k]
         result[mean : mean + D] = 0.0
         for j in range(D):
             whitened = 0.0

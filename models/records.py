@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self, get_type_hints
 
 import numpy as np
@@ -17,22 +19,26 @@ class DegenerateError(ArithmeticError):
     """An M-step has no finite optimum: the message names the component and the cause."""
 
 
+class CollapseError(DegenerateError):
+    """A component is at a singularity of the likelihood, as near as double precision goes."""
+
+
 @dataclass(frozen=True)
 class Record:
-    """A frozen record whose fields are read-only float64 arrays."""
+    """A frozen record whose fields are read-only float64 arrays, contiguous in C's order."""
 
     __match_args__: ClassVar[tuple[str, ...]]  # dataclass sets it: the fields, as declared
 
     def __post_init__(self) -> None:
         for name in self.__match_args__:
-            array = np.array(getattr(self, name), dtype=np.float64)
+            array = np.array(floats(getattr(self, name), name), order="C")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
 
     @classmethod
     def of(cls, **arrays: ArrayLike) -> Self:
         """Return the record made of anything array-like, such as nested lists."""
-        return cls(**{name: np.asarray(array, np.float64) for name, array in arrays.items()})
+        return cls(**arrays)
 
     def arrays(self) -> dict[str, Floats]:
         """Return the fields by name, in the order they are declared."""
@@ -288,6 +294,36 @@ class Parameters(Record):
         return {name: array.tolist() for name, array in self.arrays().items()}
 
 
+class Prior(Record):
+    """A conjugate prior; that of a mixture names in `SHAPES` the axes of its fields by letters."""
+
+    SHAPES: ClassVar[dict[str, str]]
+
+    def refuse_misfit(self, parameters: Parameters) -> None:
+        """Raise ValueError if the prior is none of such parameters.
+
+        Strengths and degrees of freedom must not be negative, and a scale must be that of
+        variances: symmetric and without a negative eigenvalue.
+        """
+        self.refuse_misshaped(parameters.arrays()["means"].shape[-1])
+
+    def refuse_misshaped(self, D: int) -> None:
+        """Do as `refuse_misfit`, for mixtures in D dimensions."""
+        for name, letters in self.SHAPES.items():
+            array = getattr(self, name)
+            expected = (D,) * len(letters)
+            if array.shape != expected:
+                raise ValueError(f"the prior's {name} has shape {array.shape}; expected {expected}")
+            if not (np.abs(array) <= LARGEST).all():
+                raise ValueError(f"the prior's {name} must be finite, and is {array}")
+            if name != "mean" and not letters and array < 0:
+                raise ValueError(f"the prior's {name} must be at least 0, and is {array:g}")
+            if letters == "DD":
+                least = np.linalg.eigvalsh(array)[0]
+                if least < 0 or np.abs(array - array.T).max() > 1e-9 * array.max():
+                    raise ValueError(f"the prior's {name} is no covariance: {array.tolist()}")
+
+
 def size(data: Any) -> int:
     """Return the number of observations, or of steps in all sequences."""
     return sum(map(len, data)) if isinstance(data, tuple) else len(data)
@@ -300,17 +336,30 @@ def entries(parameters: Parameters) -> Iterator[tuple[str, str, tuple[int, ...]]
             yield f"{field}[{','.join(map(str, index))}]", field, index
 
 
-COLLAPSE = 1e-12
-"""A variance below this share of the data's own (a millionth in standard deviations) counts as
-collapsed: EM on its way into a singularity passes any bound within a few iterations, and no
-mixture that double precision can resolve about a common origin is so narrow."""
-
 RESOLUTION = 4 * 2.0**-52
-"""A standard deviation below this share of the mean is nothing but the rounding of the data."""
+"""Four units in the last place: what is smaller than this share of a number is its rounding. A
+standard deviation below this share of the mean is one that doubles there cannot hold."""
+
+SMALLEST = 2.0**-970
+"""Variances below this (1e-292) lose digits, for the squares that they are made of do."""
+
+SHRINKING, AHEAD = 0.01, 100
+"""A component on its way into a singularity shrinks in every EM iteration by at least this share
+of its volume, and ever faster: it gets there within so many iterations."""
 
 
 SUM = 1e-9
 """How far the sum of a distribution's probabilities may be from 1."""
+
+ROUNDED = 1e-5
+"""How far it may be where parameters are a start, or attributes: rounded to six digits, say. They
+are then divided by their sum."""
+
+LARGEST = 1e100
+"""Of the data: beyond this, sums of squares may overflow."""
+
+LEAST_WEIGHT, LARGEST_WEIGHT = 1e-50, 1e50
+"""Between which the largest weight must lie, that sums neither overflow nor vanish."""
 
 
 def checked_parameters[P: Parameters](
@@ -337,10 +386,7 @@ def checked_parameters[P: Parameters](
     sizes: dict[str, int] = {}
     arrays: dict[str, Floats] = {}
     for name, letters in shapes.items():
-        try:
-            array = arrays[name] = np.asarray(given[name], dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} must be numbers: {error}") from None
+        array = arrays[name] = floats(given[name], name)
         for letter, size in zip(letters, array.shape):
             sizes.setdefault(letter, size)
         expected = tuple(sizes.get(letter, 1) for letter in letters)
@@ -368,8 +414,160 @@ def refuse_empty(counts: Floats) -> None:
         raise DegenerateError(f"component {k} has no observations left: its weight fell to zero")
 
 
+def lost_ridge(reg_covar: float) -> str:
+    """Return what to say of a ridge that did not keep a component from collapsing."""
+    if not reg_covar:
+        return ""
+    return (
+        f" (reg_covar={reg_covar:g} is lost in the rounding of numbers there: raise it, or shift "
+        "or scale the data)"
+    )
+
+
+def collapse_ahead[P: Parameters](
+    parameters: P,
+    refuse_collapsed: Callable[[P], None],
+    iterate: Callable[[P], P],
+    log_volumes: Callable[[P], Floats],
+) -> str | None:
+    """Return which component is at a singularity of the likelihood, or held from it by a ridge.
+
+    Left to themselves (`iterate` is EM without a ridge or prior), such parameters collapse.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    refuse_collapsed : callable
+        Raises CollapseError if double precision cannot hold a component.
+    iterate : callable
+        One EM iteration.
+    log_volumes : callable
+        Returns the logarithm of each component's volume.
+    """
+    try:
+        refuse_collapsed(parameters)
+        for _ in range(AHEAD):
+            old, parameters = parameters, iterate(parameters)
+            if not (log_volumes(parameters) < log_volumes(old) - SHRINKING).any():
+                return None
+    except CollapseError as error:
+        return str(error)
+    except DegenerateError:  # a component without observations has no singularity
+        return None
+    return None
+
+
+def normalised(p: Floats, name: str) -> Floats:
+    """Return distributions along the last axis, divided by sums that are not quite 1.
+
+    Raises
+    ------
+    ValueError
+        If one has a negative entry, or a sum that is further from 1 than by `ROUNDED`.
+    """
+    if not p.size:
+        raise ValueError(f"{name} is empty")
+    sums = p.sum(axis=-1, keepdims=True)
+    off = float(np.abs(sums - 1).max())
+    if not (off <= ROUNDED and p.min() >= 0):
+        raise ValueError(
+            f"{name} must have no negative entry and rows that sum to 1, but the sums are "
+            f"{sums[..., 0]} and the smallest entry is {p.min():g}"
+        )
+    return p / sums if off > p.shape[-1] * 2.0**-52 else p  # less is the rounding of the sum
+
+
+def plain(data: Any, name: str) -> NDArray[Any]:
+    """Return whatever holds numbers as a plain array, NaN where one is masked or NA.
+
+    Parameters
+    ----------
+    data : array_like
+        Lists, masked arrays, columns and tables of pandas and Arrow, objects that are numbers.
+    name : str
+        What an error calls it.
+
+    Raises
+    ------
+    ValueError
+        If its rows differ in length, or it holds complex numbers, dates or anything but numbers.
+        Text is left as it is.
+    """
+    if isinstance(data, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in data):
+        with warnings.catch_warnings(action="ignore"):  # of np.ma.masked, which becomes NaN
+            data = np.ma.array(data)
+    if isinstance(data, np.ma.MaskedArray):
+        hidden, data = np.ma.getmaskarray(data), data.data
+        if hidden.dtype != np.bool_:
+            raise ValueError(f"{name} has records for entries; it must be numbers")
+        if hidden.any():
+            data = np.where(hidden, None if data.dtype.kind == "O" else np.nan, data)
+    try:
+        array = np.asarray(data)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must be numbers in rows of equal length; these are ragged, or no array"
+        ) from None
+    if array.dtype.kind == "O":
+        array = _numbers(array, name)
+    if array.dtype.kind not in "biufUS":
+        raise ValueError(f"{name} must be numbers, and these are {array.dtype}")
+    return array
+
+
+def _numbers(objects: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return objects that are numbers as an array of numbers, NaN for None and NA."""
+    import pandas as pd  # loaded already where an NA can come from
+
+    try:
+        array = np.array(np.where(pd.isna(objects), np.nan, objects).tolist())
+        return array.astype(np.float64) if array.dtype.kind == "O" else array
+    except (TypeError, ValueError, OverflowError):
+        odd = next((each for each in objects.flat if not isinstance(each, Real)), None)
+        what = f"one is of type {type(odd).__name__}" if odd is not None else "one is too large"
+        raise ValueError(f"{name} must be numbers, and {what}") from None
+
+
+def floats(data: Any, name: str) -> Floats:
+    """Return the data as float64 in C's order, native and aligned: as compiled code takes them.
+
+    Parameters
+    ----------
+    data : array_like
+        As for `plain`.
+    name : str
+        What an error calls it.
+
+    Raises
+    ------
+    ValueError
+        If they are not numbers.
+    """
+    if type(data) is np.ndarray and data.dtype == np.float64:
+        array: Floats = data
+        if array.flags.c_contiguous and array.flags.aligned:
+            return array
+    given = plain(data, name)
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            array = np.require(given, np.float64, ["C", "A"])
+        except ValueError:  # text that is no number
+            raise ValueError(f"{name} must be numbers, and one is {_first_word(given)!r}") from None
+    return array
+
+
+def _first_word(texts: NDArray[Any]) -> str:
+    """Return the first text that is no number."""
+    for text in texts.flat:
+        try:
+            float(text)
+        except ValueError:
+            return str(text)[:40]
+    return str(texts.flat[0])[:40]
+
+
 def finite_floats(data: Any, name: str, *, missing: bool = False) -> Floats:
-    """Return the data as a float array.
+    """Return the data as `floats`, all finite and of a size that can be squared.
 
     Parameters
     ----------
@@ -384,17 +582,39 @@ def finite_floats(data: Any, name: str, *, missing: bool = False) -> Floats:
     ValueError
         If they are not numbers, or not all finite.
     """
-    try:
-        array = np.asarray(data, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be numbers: {error}") from None
-    if np.isfinite(array).all():
+    array = floats(data, name)
+    if not array.size or (array.min() >= -LARGEST and array.max() <= LARGEST):  # NaN is neither
         return array
-    for index in np.argwhere(np.isinf(array) if missing else ~np.isfinite(array)):
-        place = tuple(int(i) for i in index)
-        mend = "; missing=True takes NaN for a value not observed" if np.isnan(array[place]) else ""
-        raise ValueError(f"{name}{list(place)} is {array[place]}; every value must be finite{mend}")
+    wrong = ~(np.abs(array) <= LARGEST)
+    for index in np.argwhere(wrong & ~np.isnan(array) if missing else wrong):
+        place = [int(i) for i in index]
+        value = array[*place]
+        if np.isfinite(value):
+            raise ValueError(
+                f"{name}{place} is {value:g}; beyond {LARGEST:g} sums of squares overflow: give "
+                "the data in another unit"
+            )
+        mend = "; missing=True takes NaN for a value not observed" if np.isnan(value) else ""
+        raise ValueError(f"{name}{place} is {value}; every value must be finite{mend}")
     return array
+
+
+UNIT = "{} {:g}: the squares of such numbers leave the range of doubles; choose another unit"
+
+
+def refuse_overflow(data: Floats, name: str) -> None:
+    """Raise ValueError if squares of what was observed overflow."""
+    largest = max(np.fmax.reduce(data, axis=None), -np.fmin.reduce(data, axis=None))
+    if largest > 1 / np.sqrt(SMALLEST):
+        raise ValueError(UNIT.format(f"{name} goes to", largest))
+
+
+def refuse_unit(column: Floats, name: str) -> None:
+    """Raise ValueError if squares of what was observed, or of its spread, are no doubles."""
+    refuse_overflow(column, name)
+    span = np.fmax.reduce(column) - np.fmin.reduce(column)
+    if span < np.sqrt(SMALLEST):
+        raise ValueError(UNIT.format(f"{name} has a spread of", span))
 
 
 def checked_weights(weights: Any, number: int, what: str = "observation") -> Floats:
@@ -403,7 +623,7 @@ def checked_weights(weights: Any, number: int, what: str = "observation") -> Flo
     Raises
     ------
     ValueError
-        If their shape is not (number,), or one is negative or not finite.
+        If their shape is not (number,), or one is negative, not finite or above `LARGEST_WEIGHT`.
     """
     if weights is None:
         return np.ones(number)
@@ -416,12 +636,51 @@ def checked_weights(weights: Any, number: int, what: str = "observation") -> Flo
         raise ValueError(
             f"weights[{n}] is {array[n]:g}; a weight must be at least 0 (0 leaves the {what} out)"
         )
+    refuse_extreme(array, "weights", least=0.0)
     return array
+
+
+def refuse_extreme(weights: Floats, name: str, least: float = LEAST_WEIGHT) -> None:
+    """Raise ValueError if sums of weights overflow, vanish or have nothing to add up."""
+    largest = float(weights.max(initial=0.0))
+    if largest == 0 < least:
+        raise ValueError(f"every entry of {name} is zero: nothing is left to fit")
+    if not least <= largest <= LARGEST_WEIGHT:
+        raise ValueError(
+            f"the largest of {name} is {largest:g}; it must be from {LEAST_WEIGHT:g} to "
+            f"{LARGEST_WEIGHT:g}, or sums lose it: multiply all by the same number"
+        )
+
+
+def is_between(value: Any, least: float, most: float) -> bool:
+    """Return whether this is a number of that range, its ends included."""
+    return isinstance(value, Real) and bool(least <= float(value) <= most)
+
+
+def refuse_no_count(name: str, value: Any, least: int = 1) -> None:
+    """Raise ValueError unless the value is an integer of at least `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}={value!r}; it must be an integer of at least {least}")
+
+
+ENTRIES = 2**26
+"""Probabilities in a matrix at the most: half a gigabyte."""
+
+
+def refuse_large(n_components: int, n_features: int) -> None:
+    """Raise ValueError if matrices of K x K or K x V probabilities would not fit into memory."""
+    K, V = n_components, n_features
+    refuse_no_count("n_components", K)
+    refuse_no_count("n_features", V)
+    if K * max(K, V) > ENTRIES:
+        raise ValueError(
+            f"{K} states and {V} symbols need a matrix of {K * max(K, V) * 8 / 1e9:.3g} GB: "
+            "number the symbols 0, 1, 2, ... (sklearn.preprocessing.LabelEncoder), or take fewer"
+        )
 
 
 def refuse_too_few(number: int, n_components: int, what: str = "observations") -> None:
     """Raise ValueError if there are fewer observations than components."""
-    if n_components < 1:
-        raise ValueError(f"{n_components} components: there must be at least 1")
+    refuse_no_count("n_components", n_components)
     if number < n_components:
         raise ValueError(f"{number} {what} are too few for {n_components} components")

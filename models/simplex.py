@@ -8,10 +8,15 @@ information matrix holds one entry of each row fixed. A probability of zero sits
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.special import softmax, xlogy
+from collections.abc import Callable
 
-from lockstep.models.records import Floats
+import numpy as np
+from scipy.special import logsumexp, softmax, xlogy
+
+from lockstep.models.records import Floats, Parameters
+
+TINY = 1e-100
+"""Below this a probability is too small to divide an expected count by: digits may be lost."""
 
 
 def to_logs(p: Floats) -> Floats:
@@ -25,13 +30,56 @@ def from_logs(logs: Floats) -> Floats:
     return np.asarray(softmax(logs, axis=-1))
 
 
+def posterior(joint: Floats, nearest: Callable[[], Floats]) -> Floats:
+    """Return ``p(z | x)`` from ``log p(x, z)``, along the last axis.
+
+    Parameters
+    ----------
+    joint : ndarray, shape (..., K)
+    nearest : callable
+        Returns the same up to constants, for rows so far from everything that each density
+        is zero.
+    """
+    largest = joint.max(axis=-1, keepdims=True)
+    far = largest < -1e6  # beside such numbers logsumexp would lose the logarithm of a sum
+    if far.any():
+        if np.isneginf(largest).any():
+            joint = np.where(np.isneginf(largest), nearest(), joint)
+            largest = joint.max(axis=-1, keepdims=True)
+        joint = np.where(far, joint - largest, joint)
+    return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
+
+
+FAR = 1e120
+"""Squares of distances that overflow do not in this unit, and are then far above all else."""
+
+
+def nearest[P: Parameters](
+    log_joint: Callable[[P, Floats], Floats], parameters: P, x: Floats
+) -> Floats:
+    """Return a mixture's log joint, of the components nearest to each row; else minus infinity."""
+    fields = parameters.arrays()
+    means, kind = fields["means"], type(parameters)
+    near = log_joint(kind(**{**fields, "means": np.zeros_like(means)}), np.where(np.isnan(x), x, 0))
+    far = log_joint(kind(**{**fields, "means": means / FAR}), x / FAR)
+    with np.errstate(invalid="ignore"):
+        squares = np.where(np.isneginf(near), np.inf, near - far)
+    return np.where(squares > squares.min(axis=-1, keepdims=True), -np.inf, near)
+
+
 def score(counts: Floats, p: Floats) -> Floats:
     """Return the derivatives of ``sum_k counts[k] log p[k]``, every entry of p taken as free.
 
     They are ``counts / p``. Where p is zero so is the expected count, which then says nothing of
-    the derivative: it is not a number there.
+    the derivative: it is not a number there, see each model's `gradient`.
     """
     return np.where(p > 0, counts / np.where(p > 0, p, 1.0), np.nan)
+
+
+def bounded(derivatives: Floats) -> Floats:
+    """Return derivatives, those beyond the largest double as that: times zero they must be zero."""
+    limit = np.finfo(np.float64).max
+    return np.clip(derivatives, -limit, limit)
 
 
 def score_of_logs(counts: Floats, p: Floats) -> Floats:

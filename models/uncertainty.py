@@ -36,9 +36,21 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from lockstep.models import Data, Model, em, kernels
+from lockstep.models.admission import (
+    admitted,
+    refuse_misfit,
+    refuse_no_generator,
+)
 from lockstep.models.fits import Status, stack
 from lockstep.models.labels import matching
-from lockstep.models.records import Floats, Integers, Parameters, entries
+from lockstep.models.records import (
+    Floats,
+    Integers,
+    Parameters,
+    entries,
+    is_between,
+    refuse_no_count,
+)
 
 PROBABILITY = 0.95
 """Of the intervals."""
@@ -53,9 +65,16 @@ error of the difference, STEP^2, and that of rounding, 1e-16 / STEP, are alike."
 STATIONARY = 1e-4
 """An estimate that a Newton step would improve by more than this many nats is no maximum."""
 
+SPACINGS = 4
+"""A step is at least so many spacings of the doubles about the coordinate: data far from zero
+leave no room for a smaller one."""
+
 SINGULAR = 1e-10
 """Information with a ratio of eigenvalues below this, in natural units, is singular: its smallest
 is lost in the rounding of the differences."""
+
+MOST_COORDINATES = 1000
+"""Free coordinates of which the information is taken: each costs two E-steps, and it is square."""
 
 ON_BOUNDARY = "on the boundary: a probability within 1e-6 of 0 or 1 has no Wald interval"
 NOT_DETERMINED = (
@@ -107,6 +126,7 @@ def observed_information(
         Zero in the rows of coordinates at infinity. Singular, as the coordinates of
         probabilities are redundant by a constant per row.
     """
+    parameters, data, weights = admitted(model, parameters, data, weights)
     return _differentiated(model, parameters, data, weights)[0]
 
 
@@ -122,7 +142,7 @@ def _differentiated(
         scores, values, at = [], [], []
         for sign in (1, -1):
             moved = free.copy()
-            moved[i] += sign * STEP * units[i]
+            moved[i] += sign * max(STEP * units[i], SPACINGS * np.spacing(abs(free[i])))
             there = parameters.from_free(moved)
             scores.append(there.by_free(model.score(e_step(there, data, weights)[0], there)))
             values.append(_flat(there))
@@ -146,7 +166,8 @@ def wald(
     ----------
     model : Model
     parameters : Parameters
-        The estimate; if it is no maximum, no parameter gets an interval.
+        The estimate; if it is no maximum, or has more than `MOST_COORDINATES` free parameters, no
+        parameter gets an interval.
     data : Data
     weights : ndarray, optional
         As for the model's `e_step`: how often each observation was made.
@@ -158,16 +179,25 @@ def wald(
         Its covariances are taken as full ones: for tied, diagonal or spherical mixtures the
         information would be that of a larger model, which has no maximum there.
     """
+    parameters, data, weights = admitted(model, parameters, data, weights)
+    _refuse_improper(probability)
     held, reasons = _boundary(parameters)
     sd, whole = np.full(_flat(parameters).shape, np.nan), ""
     moving = np.setdiff1d(np.arange(len(parameters.to_free())), held)
-    if not np.isfinite(model.log_likelihood(parameters, data)):
+    if len(moving) > MOST_COORDINATES:
+        whole = (
+            f"{len(moving):,} free parameters are too many for the observed information: at most "
+            f"{MOST_COORDINATES:,}"
+        )
+    elif not np.isfinite(model.log_likelihood(parameters, data)):
         whole = "not a maximum: the data are impossible under these parameters"
     elif len(moving):
         information, jacobian = _differentiated(model, parameters, data, weights)
         units = parameters.free_units()[moving]
         scaled = information[np.ix_(moving, moving)] * units[:, None] * units
-        values, vectors = np.linalg.eigh(scaled)
+        values = vectors = np.full(scaled.shape[:1], np.nan)
+        if np.isfinite(scaled).all():
+            values, vectors = np.linalg.eigh(scaled)
         if not values[0] > SINGULAR * values[-1]:
             whole = NOT_DETERMINED
         else:
@@ -192,6 +222,11 @@ def wald(
         _shaped(parameters, upper),
         reasons,
     )
+
+
+def _refuse_improper(probability: Any) -> None:
+    if not is_between(probability, 0, 1) or probability in (0, 1):
+        raise ValueError(f"probability={probability!r}; it must be a number between 0 and 1")
 
 
 def _boundary(parameters: Parameters) -> tuple[Integers, dict[str, str]]:
@@ -267,6 +302,13 @@ def bootstrap(
     ValueError
         If there is a single sequence to resample, or too few refits did not degenerate.
     """
+    if kind not in ("parametric", "nonparametric"):
+        raise ValueError(f"kind={kind!r}; it must be 'parametric' or 'nonparametric'")
+    refuse_no_count("n", n, 2)
+    refuse_no_generator(rng)
+    _refuse_improper(probability)
+    parameters, data, _ = admitted(model, parameters, data)
+    refuse_misfit(model, parameters, settings)
     if kind == "nonparametric" and len(data) < 2:
         raise ValueError(
             "a single sequence cannot be resampled: use kind='parametric', or give several"
@@ -274,10 +316,13 @@ def bootstrap(
     refits = []
     for _ in range(n):
         if kind == "parametric":
-            again = em.fit(model, parameters, _redrawn(model, parameters, data, rng), **settings)
+            drawn = _redrawn(model, parameters, data, rng)
+            again = em.fit_admitted(model, parameters, drawn, **settings)
         else:
             weights = rng.multinomial(len(data), np.full(len(data), 1 / len(data)))
-            again = em.fit(model, parameters, data, weights=weights.astype(float), **settings)
+            again = em.fit_admitted(
+                model, parameters, data, weights=weights.astype(float), **settings
+            )
         if again.status is not Status.DEGENERATE:
             refits.append(again.parameters)
     if len(refits) < 2:

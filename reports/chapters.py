@@ -19,8 +19,8 @@ SUBTITLE = (
     "log-likelihood, after its components have been brought into one order."
 )
 SUMMARY = (
-    "Matched: Δ is the largest difference from em in any parameter at any iteration. As "
-    "configured: nats below the best fit."
+    "Matched: Δ is the largest difference from em in any parameter at any iteration, means in "
+    "standard deviations and variances relative. As configured: nats below the best fit."
 )
 READING = (
     "Matched fits begin at the same parameters and take the same number of EM iterations, "
@@ -64,7 +64,8 @@ class Chapter:
         Model and data in a line.
     picture : Drawn or None
     notes : tuple of str
-        What stands below the lesson: the published figures' tally, declared disagreements.
+        What stands below the lesson: the published figures' tally, declared disagreements, and
+        what could not be computed.
     sections : tuple of Section
     scenario : Entry
         Empty for a study, which has no verdicts.
@@ -81,7 +82,7 @@ class Chapter:
     scenario: Entry
 
 
-def chapters(content: Entry, drawn: Mapping[str, Mapping[str, Drawn]]) -> list[Chapter]:
+def chapters(content: Entry, drawn: Mapping[str, Mapping[str, Drawn | str]]) -> list[Chapter]:
     """Return the chapters of a report.
 
     Parameters
@@ -89,13 +90,13 @@ def chapters(content: Entry, drawn: Mapping[str, Mapping[str, Drawn]]) -> list[C
     content : mapping
         As ``results.json``.
     drawn : mapping
-        Figures by scenario and by what they show.
+        Figures by scenario and by what they show; in place of one that failed, why.
     """
     found = []
     for scenario in content.get("scenarios") or []:
         name = str(scenario.get("name"))
         figures = drawn.get(name, {})
-        anchor = slug(name)
+        anchor, picture = slug(name), figures.get("data")
         found.append(
             Chapter(
                 name=name,
@@ -103,8 +104,8 @@ def chapters(content: Entry, drawn: Mapping[str, Mapping[str, Drawn]]) -> list[C
                 anchor=anchor,
                 lesson=str(scenario.get("lesson") or ""),
                 facts=facts(scenario),
-                picture=figures.get("data"),
-                notes=_notes(scenario),
+                picture=picture if isinstance(picture, Drawn) else None,
+                notes=(*_notes(scenario), *([picture] if isinstance(picture, str) else [])),
                 sections=tuple(_sections(scenario, figures, anchor)),
                 scenario=scenario,
             )
@@ -113,10 +114,10 @@ def chapters(content: Entry, drawn: Mapping[str, Mapping[str, Drawn]]) -> list[C
     return found
 
 
-def _studies(figures: Mapping[str, Drawn]) -> list[Chapter]:
+def _studies(figures: Mapping[str, Drawn | str]) -> list[Chapter]:
     """Return the study of small samples, if its figure was drawn."""
     figure = figures.get(small_samples.NAME)
-    if figure is None:
+    if not isinstance(figure, Drawn):
         return []
     return [
         Chapter(
@@ -159,10 +160,11 @@ def _notes(scenario: Entry) -> tuple[str, ...]:
         for o in reading.outcomes(scenario)
         if verdicts.is_declared(o)
     ]
-    return tuple(n for n in (f"{published}." if published else "", *declared) if n)
+    failed = map(str, scenario.get("notes") or [])
+    return tuple(n for n in (f"{published}." if published else "", *declared, *failed) if n)
 
 
-def _sections(scenario: Entry, figures: Mapping[str, Drawn], anchor: str) -> list[Section]:
+def _sections(scenario: Entry, figures: Mapping[str, Drawn | str], anchor: str) -> list[Section]:
     posterior = any(
         reading.is_posterior(o) and reading.has_fit(o) for o in reading.outcomes(scenario)
     )

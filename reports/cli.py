@@ -7,12 +7,16 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lockstep import models
+from lockstep.comparisons.files import Notice, probe
 from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.legible import printable
 from lockstep.comparisons.scenarios import scenarios
 
 if TYPE_CHECKING:
@@ -32,7 +36,10 @@ def cache_folder() -> Path:
     """Return where finished fits are kept: ``$LOCKSTEP_CACHE``, or the user's cache folder."""
     if chosen := os.environ.get("LOCKSTEP_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lockstep"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lockstep"
+    except RuntimeError:  # the user has no home
+        return Path(tempfile.gettempdir()) / f"lockstep-{os.getuid()}"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -263,6 +270,31 @@ def _add_validate(commands: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     arguments = parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Notice)
+        warnings.showwarning = _shown(warnings.showwarning)
+        return _carried_out(arguments)
+
+
+def _shown(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Return how warnings are shown: a notice of ours in one line, the others as always."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, Notice):
+            _complain(str(message))
+        else:
+            otherwise(message, category, *where, **more)
+
+    return show
+
+
+def _complain(message: str) -> None:
+    """Print one line on standard error; of what others wrote, nothing reaches a terminal raw."""
+    print(f"lockstep: {printable(message)}", file=sys.stderr)
+
+
+def _carried_out(arguments: argparse.Namespace) -> int:
+    """Carry out the command and return its exit status; complain in one line if it cannot be."""
     try:
         if arguments.command == "list":
             return _list()
@@ -272,13 +304,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _validate(arguments)
         return _run(arguments)
     except UsageError as error:
-        print(f"lockstep: {error}", file=sys.stderr)
+        _complain(str(error))
         return BAD_INPUT
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DISAGREE
     except OSError as error:  # a folder or file that cannot be written
-        print(f"lockstep: {error}", file=sys.stderr)
+        _complain(str(error))
         return BAD_INPUT
     except KeyboardInterrupt:
         kept = "; finished fits are kept, run the command again to go on"
@@ -367,6 +399,7 @@ def _invite(arguments: argparse.Namespace) -> list[str]:
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     from lockstep.comparisons import own_data
+    from lockstep.comparisons.csv_file import DataError
     from lockstep.comparisons.suite import Plan
 
     chosen = _chosen(arguments.implementations, list(implementations()), "implementation")
@@ -386,7 +419,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
                     seed=arguments.seed,
                 )
             ]
-        except own_data.DataError as error:
+        except DataError as error:
             raise UsageError(str(error)) from None
     return Plan(pairs, chosen, seed=arguments.seed, quick=arguments.quick)
 
@@ -401,19 +434,23 @@ def _run(arguments: argparse.Namespace) -> int:
     from lockstep.reports.terminal import print_verdicts
 
     out: Path = arguments.out or Path(f"lockstep-{arguments.data.stem}")
+    place = Path(os.path.realpath(out))
     try:
-        folder.refuse_foreign(out)
+        folder.refuse_foreign(place)
     except folder.ForeignFolderError as error:
         raise UsageError(str(error)) from None
     if arguments.json and Path(arguments.json).is_dir():
         raise UsageError(f"{arguments.json} is a folder; name a file with --json")
     plan = _plan(arguments)
-    folder.prepare(out)  # a place that cannot be written is better refused now than after the fits
+    # A place that cannot be written is better refused now than after the fits.
+    folder.prepare(place)
+    if arguments.json and arguments.json != "-":
+        probe(Path(arguments.json).parent)
     notes = Console(stderr=True)
     tables = notes if arguments.json == "-" else Console()
 
     fingerprint = folder.fingerprint(plan)
-    content = folder.unchanged(out, fingerprint)
+    content = folder.unchanged(place, fingerprint)
     if content is not None:
         notes.print("Nothing has changed since this report was made.", highlight=False)
     else:
@@ -422,7 +459,7 @@ def _run(arguments: argparse.Namespace) -> int:
         content = results.content
         with (
             notes.status("Drawing and writing the report ..."),
-            folder.replaced(out, fingerprint if folder.complete(content) else None) as fresh,
+            folder.replaced(place, fingerprint if folder.complete(content) else None) as fresh,
         ):
             build(results, fresh)
 
@@ -494,7 +531,7 @@ def _progress(plan: Plan, console: Console) -> Iterator[Any]:
         if cached:
             return f"{what}, kept from before"
         failed = getattr(result, "message", None)
-        return f"{what}, {f'failed: {failed}' if failed else f'{result.seconds:.1f} s'}"
+        return f"{what}, {f'failed: {printable(failed)}' if failed else f'{result.seconds:.1f} s'}"
 
     if console.is_terminal:
         columns = (

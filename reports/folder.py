@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import glob
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lockstep import comparisons, models, reports
 from lockstep.comparisons.cache import hash_sources
 from lockstep.comparisons.files import write_whole
+from lockstep.comparisons.legible import printable
 
 if TYPE_CHECKING:
     from lockstep.comparisons.suite import Plan
@@ -31,23 +33,77 @@ class ForeignFolderError(Exception):
 
 def refuse_foreign(folder: Path) -> None:
     """Raise ForeignFolderError unless the folder is absent, empty or a report of ours."""
+    name = printable(str(folder))
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise ForeignFolderError(f"{folder} is a file; name a folder with --out")
+        raise ForeignFolderError(f"{name} is a file; name a folder with --out")
+    if os.path.ismount(folder):
+        raise ForeignFolderError(f"{name} cannot be replaced; name a folder in it with --out")
     if (folder / MANIFEST).is_file() or not any(folder.iterdir()):
         return
     raise ForeignFolderError(
-        f"{folder} has files that are not a report of lockstep, and a report replaces its folder; "
+        f"{name} has files that are not a report of lockstep, and a report replaces its folder; "
         "name another with --out"
     )
 
 
 def prepare(folder: Path) -> None:
-    """Make the place for the folder, and clear away what a run that was killed left there."""
+    """Make the place for the folder, and clear away what a run that was killed left there.
+
+    Raises
+    ------
+    OSError
+        If no report can be written there.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.partial-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.partial-*"):
+        with _locked(left) as ours:
+            if ours:
+                shutil.rmtree(left, ignore_errors=True)
+    with _partial(folder):
+        pass
+
+
+@contextlib.contextmanager
+def _partial(folder: Path) -> Iterator[Path]:
+    """Give a new folder beside the folder; no other run takes it for one that was left."""
+    while True:
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.partial-"))
+        with _locked(fresh) as ours:
+            if ours is False or not fresh.exists():
+                continue  # another run was quicker, and has cleared it away
+            try:
+                yield fresh
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+            return
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool | None]:
+    """Lock a folder while the context lasts, and say whether no other process had done so.
+
+    The lock goes with the process, however it ends. None where nothing can be locked.
+    """
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield None
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours: bool | None = True
+        except BlockingIOError:
+            ours = False
+        except OSError:
+            ours = None
+        yield ours
+    finally:
+        os.close(handle)
 
 
 def fingerprint(plan: Plan) -> str:
@@ -106,21 +162,18 @@ def replaced(folder: Path, fingerprint: str | None) -> Iterator[Path]:
     fingerprint : str or None
         Noted in the manifest; None if the report should be made anew next time.
     """
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.partial-"))
-    try:
+    with _partial(folder) as fresh:
         yield fresh
         manifest = {"fingerprint": fingerprint, "files": _checksums(fresh)}
         write_whole(fresh / MANIFEST, json.dumps(manifest, indent=1) + "\n")
         fresh.chmod(0o755)
         _exchange(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _exchange(fresh: Path, folder: Path) -> None:
     """Put `fresh` in the place of `folder`, in one step where the system has one."""
-    if not folder.exists():
-        os.rename(fresh, folder)
+    with contextlib.suppress(OSError):
+        os.rename(fresh, folder)  # where nothing is, or an empty folder
         return
     at_cwd, exchange = -100, 2  # Linux: AT_FDCWD, RENAME_EXCHANGE
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from lockstep.comparisons.legible import printable
 from lockstep.reports import reading, tables, verdicts
 from lockstep.reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
 from lockstep.reports.figures import Drawn
@@ -29,12 +30,12 @@ def markdown(content: Entry, chapters: Sequence[Chapter], benchmark: str | None 
     overall = verdicts.overall(content)
     parts = [
         f"# {TITLE}",
-        _escaped(SUBTITLE),
+        _paragraph(SUBTITLE),
         f"**{overall.glyph} {_escaped(overall.headline)}.** {_escaped(overall.detail)}.",
         "## Every verdict",
         _summary(content, chapters),
         "## How to read this",
-        *map(_escaped, READING),
+        *map(_paragraph, READING),
         *([f"{SPEED} [{benchmark}]({benchmark})."] if benchmark else []),
         "\n".join(f"- **{name}**: {_escaped(text)}" for name, text in tables.glossary()),
     ]
@@ -64,16 +65,16 @@ def _summary(content: Entry, chapters: Sequence[Chapter]) -> str:
             cells.append("<br>".join(said))
         link = f"[{_escaped(chapter.name)}](#{chapter.anchor})"
         lines.append(_line([link, *cells], escape=False))
-    return "\n".join(lines) + f"\n\n{_escaped(SUMMARY)}"
+    return "\n".join(lines) + f"\n\n{_paragraph(SUMMARY)}"
 
 
 def _chapter(chapter: Chapter) -> list[str]:
     parts = [
         f'<a id="{chapter.anchor}"></a>\n\n## {_escaped(chapter.title)}',
-        f"`{chapter.name.replace('`', '')}` · {_escaped(chapter.facts)}",
-        _escaped(chapter.lesson),
+        f"{_code(chapter.name)} · {_escaped(chapter.facts)}",
+        _paragraph(chapter.lesson),
         *([_figure(chapter.picture)] if chapter.picture else []),
-        *map(_escaped, chapter.notes),
+        *map(_paragraph, chapter.notes),
     ]
     for section in chapter.sections:
         parts.append(f"### {_escaped(section.title)}")
@@ -83,13 +84,12 @@ def _chapter(chapter: Chapter) -> list[str]:
             elif isinstance(block, Drawn):
                 parts.append(_figure(block))
             else:
-                parts.append(_escaped(block))
+                parts.append(_paragraph(block))
     return parts
 
 
 def _figure(drawn: Drawn) -> str:
-    alt = _escaped(drawn.alt).replace("[", "\\[").replace("]", "\\]")
-    return f"![{alt}](figures/{drawn.stem}.png)\n\n*{_escaped(drawn.caption)}*"
+    return f"![{_escaped(drawn.alt)}](figures/{drawn.stem}.png)\n\n*{_escaped(drawn.caption)}*"
 
 
 def _table(table: Table, *, caption: bool = True) -> str:
@@ -110,7 +110,7 @@ def _table(table: Table, *, caption: bool = True) -> str:
     if left > 0:
         parts.append(f"{left} more rows are in `recovery.csv` and `index.html`.")
     if table.notes:
-        parts.append("\n".join(f"- {_escaped(note)}" for note in table.notes))
+        parts.append("\n".join(f"- {_paragraph(note)}" for note in table.notes))
     return "\n\n".join(parts)
 
 
@@ -119,6 +119,24 @@ def _line(cells: Sequence[str], *, escape: bool = True) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text that Markdown and HTML take literally."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_|~])", r"\\\1", text)
+    """Return text within a line that Markdown and HTML take literally."""
+    text = printable(" ".join(text.split()))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_|~\[\]#$])", r"\\\1", text)
+
+
+def _paragraph(text: str) -> str:
+    """Return text at the beginning of a line, where it is no heading, list or rule either."""
+    return re.sub(r"^([-+=]|\d+(?=[.)]))", _not_first, _escaped(text))
+
+
+def _not_first(found: re.Match[str]) -> str:
+    return f"\\{found[1]}" if found[1] in "-+=" else f"&#{ord(found[1][0])};{found[1][1:]}"
+
+
+def _code(text: str) -> str:
+    """Return text as code, in more backticks than it has itself."""
+    text = printable(" ".join(text.split()))
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    room = " " if "`" in text else ""
+    return f"{fence}{room}{text}{room}{fence}"

@@ -55,11 +55,13 @@ def pytest_collection_modifyitems(
     if name not in models.names():
         there = ", ".join(model.replace("_", "-") for model in models.names())
         raise pytest.UsageError(f"--lockstep-model must be one of {there}")
+    from lockstep.comparisons.legible import legible
+
     held = Held(config, target, command, name)
     collector = Candidates.from_parent(session, name="lockstep", path=Path(config.rootpath))
     items.extend(
         CheckItem.from_parent(
-            collector, name=f"{target or command}[{check.name}]", held=held, check=check
+            collector, name=f"{legible(target or command)}[{check.name}]", held=held, check=check
         )
         for check in checks(name)
     )

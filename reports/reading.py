@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lockstep import models
+from lockstep.comparisons import agreement
 from lockstep.models import Model
 from lockstep.models.records import Parameters
 
@@ -66,6 +67,11 @@ def has_fit(outcome: Entry) -> bool:
     return bool(outcome.get("parameters"))
 
 
+def is_degenerate(outcome: Entry) -> bool:
+    """Return whether the fit is that of a spike, whose likelihood says nothing."""
+    return outcome.get("status") == "degenerate"
+
+
 def flat(fields: Mapping[str, Any] | None) -> dict[str, float | None]:
     """Return nested lists as ``{"means[0,1]": 2.0, ...}``."""
     found: dict[str, float | None] = {}
@@ -105,7 +111,7 @@ def _space(scenario: Entry, parameter: str) -> tuple[bool, bool]:
     space = module(scenario).Parameters.SPACES.get(field)
     if space is None:
         return False, False
-    sizes = {"K": n_components(scenario), "V": len(symbol_names(scenario))}
+    sizes = {"K": n_components(scenario), "V": n_symbols(scenario)}
     shape = tuple(sizes.get(axis, 0) for axis in space.axes)
     redundant = space.redundant(index, shape)
     if space.probability:
@@ -160,8 +166,7 @@ def component_names(scenario: Entry) -> list[str]:
 def symbol_names(scenario: Entry) -> list[str]:
     """Return a reader's name of each symbol, where data are symbols."""
     given = list((scenario.get("labels") or {}).get("symbols") or [])
-    V = int((scenario.get("dims") or {}).get("n_features") or len(given))
-    return [str(given[v]) if v < len(given) else str(v) for v in range(V)]
+    return [str(given[v]) if v < len(given) else str(v) for v in range(n_symbols(scenario))]
 
 
 def axis_names(scenario: Entry, D: int) -> list[str]:
@@ -170,26 +175,71 @@ def axis_names(scenario: Entry, D: int) -> list[str]:
     return [str(given[d]) if d < len(given) else f"x{d + 1}" for d in range(D)]
 
 
+def n_symbols(scenario: Entry) -> int:
+    """Return the number of symbols, where data are symbols."""
+    given = (scenario.get("labels") or {}).get("symbols") or []
+    return int((scenario.get("dims") or {}).get("n_features") or len(given))
+
+
+MOST_SHOWN = 200
+"""Parameters that a table shows; of more, the largest."""
+
+
+def largest_parameters(
+    scenario: Entry, values: Mapping[str, float | None]
+) -> tuple[list[str], str]:
+    """Return the parameters that are shown, in their order, and what is left out in a sentence.
+
+    Each kind of parameter has the same share of the places; what a small one leaves is the
+    others'.
+    """
+    names = [name for name in values if not is_repeated(scenario, name)]
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(split(name)[0], []).append(name)
+    kept: set[str] = set()
+    for left, own in zip(range(len(kinds), 0, -1), sorted(kinds.values(), key=len)):
+        share = (MOST_SHOWN - len(kept)) // left
+        kept |= set(sorted(own, key=lambda name: -abs(values[name] or 0))[:share])
+    if len(names) <= MOST_SHOWN:
+        return names, ""
+    more = f"{len(names) - len(kept):,} smaller parameters are not shown; recovery.csv has all."
+    return [name for name in names if name in kept], more
+
+
 def describe(scenario: Entry, parameter: str) -> str:
     """Return what a parameter is, in the scenario's own words."""
     field, index = split(parameter)
     shows, space = module(scenario).shows, module(scenario).Parameters.SPACES.get(field)
     if space is None or len(space.axes) != len(index):
         return ""
-    names = {"K": component_names(scenario), "V": symbol_names(scenario)}
-    names["D"] = axis_names(scenario, max(index) + 1)
+    symbols = (scenario.get("labels") or {}).get("symbols") or []
+    names = {"K": component_names(scenario), "V": symbols}
+    if "D" in space.axes:
+        names["D"] = axis_names(scenario, max(index) + 1)
     places = [(names[axis], i) for axis, i in zip(space.axes, index)]
-    return shows.meaning(field, *(own[i] if i < len(own) else str(i) for own, i in places))
+    return shows.meaning(field, *(str(own[i]) if i < len(own) else str(i) for own, i in places))
 
 
 def differences(mine: Entry, theirs: Entry | None) -> dict[str, float | None]:
-    """Return for each parameter how far an outcome's estimate is from another's."""
+    """Return for each parameter how far an outcome's estimate is from another's, in its unit."""
     ours = flat(theirs.get("parameters")) if theirs else {}
     found: dict[str, float | None] = {}
     for name, value in flat(mine.get("parameters")).items():
         other = ours.get(name)
         found[name] = None if value is None or other is None else abs(value - other)
     return found
+
+
+def scaled_differences(
+    scenario: Entry, mine: Entry, theirs: Entry | None
+) -> dict[str, float | None]:
+    """Return the same as the judge counts it: means in standard deviations, variances relative."""
+    given, reference = (record(scenario, (o or {}).get("parameters")) for o in (mine, theirs))
+    if given is None or reference is None:
+        return dict.fromkeys(flat(mine.get("parameters")))
+    apart = agreement.scaled(given, reference)
+    return flat({name: array.tolist() for name, array in apart.items()})
 
 
 def largest(values: Mapping[str, float | None]) -> float | None:
@@ -212,9 +262,11 @@ def effective_sizes(outcome: Entry) -> tuple[float, float]:
 
 
 def best_heldout(scenario: Entry) -> float | None:
-    """Return the highest held-out figure of any fit, plug-in or predictive."""
+    """Return the highest held-out figure of any sound fit, plug-in or predictive."""
     values = []
     for outcome in outcomes(scenario):
+        if is_degenerate(outcome):
+            continue
         scores = outcome.get("log_likelihood") or {}
         values += [number(scores.get("heldout")), number(scores.get("heldout_predictive"))]
     return max((v for v in values if v is not None), default=None)

@@ -176,15 +176,17 @@ def largest_error(outcome: Entry) -> float | None:
 def largest_difference(scenario: Entry, outcome: Entry) -> float | None:
     """Return the largest distance from em in the same mode, matched at any iteration.
 
-    None for em itself.
+    It is the one that is judged, in units that those of the data do not enter; None for em itself.
     """
     if name(outcome) == "em":
         return None
     agreement = outcome.get("agreement") or {}
-    if (largest := reading.number(agreement.get("max_abs_difference"))) is not None:
+    if (largest := reading.number(agreement.get("max_scaled_difference"))) is not None:
         return largest
     em = reading.find(scenario, "em", str(outcome.get("mode")))
-    return reading.largest(reading.differences(outcome, em))
+    if em is None or reading.is_degenerate(em) or reading.is_degenerate(outcome):
+        return None
+    return reading.largest(reading.scaled_differences(scenario, outcome, em))
 
 
 def coverage(outcome: Entry) -> str:
@@ -236,7 +238,8 @@ def verdict_table(scenario: Entry) -> Table:
         "Log-likelihoods are totals in nats at the estimate (of a posterior: at its mean).",
         "|error| is the distance from the truth, |difference| from em in the same mode (matched: "
         "at any iteration), each of the parameter where it is largest: two claims, and neither "
-        "follows from the other.",
+        "follows from the other. Errors are in the parameter's own unit; differences are as they "
+        "are judged, means in standard deviations and variances relative.",
         f"Not compared here: {skipped}." if skipped else "",
     ]
     columns = [
@@ -299,8 +302,8 @@ def lockstep_table(scenario: Entry) -> Table | None:
                 Cell(verdicts.label(o), verdicts.tone(o)),
                 str(agreement.get("iterations_compared")),
                 same,
-                numbers.scientific(reading.number(agreement.get("max_abs_difference"))),
                 numbers.scientific(reading.number(agreement.get("max_scaled_difference"))),
+                numbers.scientific(reading.number(agreement.get("max_abs_difference"))),
                 implementation=name(o),
             )
         )
@@ -315,12 +318,19 @@ def lockstep_table(scenario: Entry) -> Table | None:
             "#Iterations compared",
             "Same number",
             "#Largest difference",
-            "#The same, scaled",
+            "#Unscaled",
         ],
         rows,
         [
-            f"Scaled: means in standard deviations, variances relative. The verdict asks for at "
-            f"most {LOCKSTEP:g}; rounding alone makes some 1e-16 a step.",
+            f"Means in standard deviations of their component, variances relative. The verdict "
+            f"asks for at most {LOCKSTEP:g}; rounding alone makes some 1e-16 a step. Unscaled: in "
+            "the parameters' own units, which are not judged.",
+            "Where both fits collapsed, in standard deviations of the data."
+            if any(
+                (o.get("agreement") or {}).get("units") == "data"
+                for o in reading.outcomes(scenario, MATCHED)
+            )
+            else "",
         ],
     )
 
@@ -331,28 +341,28 @@ def matched_table(scenario: Entry) -> Table | None:
     if em is None or not reading.has_fit(em):
         return None
     path = {k: v[0] for k, v in (em.get("path") or {}).items() if v}
-    start = reading.flat(path)
+    start, final = reading.flat(path), reading.flat(em["parameters"])
+    parameters, more = reading.largest_parameters(scenario, final)
     others = [
         o for o in reading.outcomes(scenario, MATCHED) if name(o) != "em" and reading.has_fit(o)
     ]
-    apart = {name(o): reading.differences(o, em) for o in others}
+    apart = {name(o): reading.scaled_differences(scenario, o, em) for o in others}
     rows = [
         row(
             parameter,
             reading.describe(scenario, parameter),
             _eight(start.get(parameter)),
-            _eight(value),
+            _eight(final[parameter]),
             *(numbers.scientific(apart[name(o)].get(parameter)) for o in others),
         )
-        for parameter, value in reading.flat(em["parameters"]).items()
-        if not reading.is_repeated(scenario, parameter)
+        for parameter in parameters
     ]
     rows += [
         row(
             f"sds[{k}]",
             f"standard deviation of {reading.component_names(scenario)[k]}",
             _root(start.get(f"variances[{k}]")),
-            _root(reading.flat(em["parameters"]).get(f"variances[{k}]")),
+            _root(final.get(f"variances[{k}]")),
             *("" for _ in others),
         )
         for k in range(len(em["parameters"].get("variances") or []))
@@ -363,7 +373,14 @@ def matched_table(scenario: Entry) -> Table | None:
         "the others from it",
         ["Parameter", "Meaning", "#Start", "#em", *(f"#|{name(o)} - em|" for o in others)],
         rows,
-        [order_note(scenario, em)],
+        [
+            order_note(scenario, em),
+            "The distances are scaled, as they are judged: means in standard deviations, variances "
+            "relative."
+            if others and not reading.has_sequences(scenario)
+            else "",
+            more,
+        ],
     )
 
 
@@ -403,9 +420,9 @@ def recovery_table(scenario: Entry) -> Table | None:
     em = reading.find(scenario, "em", AS_CONFIGURED)
     truth = reading.flat(scenario.get("truth"))
     quoted = _published_values(scenario)
-    parameters = [
-        p for p in reading.flat(fits[0]["parameters"]) if not reading.is_repeated(scenario, p)
-    ]
+    known = {id(o): _Known(o) for o in fits}
+    parameters, more = reading.largest_parameters(scenario, known[id(fits[0])].estimate)
+    apart = {id(o): {} if o is em else reading.differences(o, em) for o in fits}
     rows = []
     for parameter in parameters:
         meaning = reading.describe(scenario, parameter)
@@ -415,7 +432,8 @@ def recovery_table(scenario: Entry) -> Table | None:
         elif parameter in quoted:
             group += f" · published {quoted[parameter]}"
         for o in fits:
-            rows.append(_recovery_row(o, em, parameter, truth.get(parameter), group))
+            ours, distance = known[id(o)], apart[id(o)].get(parameter)
+            rows.append(_recovery_row(o, ours, distance, parameter, truth.get(parameter), group))
             if o.get("bootstrap"):
                 rows.append(_bootstrap_row(o, parameter, truth.get(parameter), group))
     made = table(
@@ -432,6 +450,7 @@ def recovery_table(scenario: Entry) -> Table | None:
         ],
         rows,
         [
+            more,
             _interval_note(fits),
             _bootstrap_note(fits),
             "A posterior's estimate is its mean; its digits stop where its Monte Carlo error "
@@ -439,21 +458,29 @@ def recovery_table(scenario: Entry) -> Table | None:
             if any(map(reading.is_posterior, fits))
             else "",
             "" if truth else "There is no truth to recover here: the |error| column is absent.",
+            "Errors and differences are in the parameter's own unit, as it is.",
         ],
         "Parameter",
     )
     return without_empty_columns(made)
 
 
+class _Known:
+    """What an outcome says of every parameter."""
+
+    def __init__(self, o: Entry) -> None:
+        interval = o.get("interval") or {}
+        self.estimate, self.sd = reading.flat(o.get("parameters")), reading.flat(o.get("sd"))
+        self.lower = reading.flat(interval.get("lower"))
+        self.upper = reading.flat(interval.get("upper"))
+
+
 def _recovery_row(
-    o: Entry, em: Entry | None, parameter: str, truth: float | None, group: str
+    o: Entry, known: _Known, apart: float | None, parameter: str, truth: float | None, group: str
 ) -> Row:
     digits = Precision(o)
-    value = reading.flat(o["parameters"]).get(parameter)
-    sd = reading.flat(o.get("sd")).get(parameter)
-    interval = o.get("interval") or {}
-    lower = reading.flat(interval.get("lower")).get(parameter)
-    upper = reading.flat(interval.get("upper")).get(parameter)
+    value, sd = known.estimate.get(parameter), known.sd.get(parameter)
+    lower, upper = known.lower.get(parameter), known.upper.get(parameter)
     between, covered = DASH, Cell(DASH)
     if lower is not None and upper is not None:
         between = f"{digits.quantile(lower, sd)} … {digits.quantile(upper, sd)}"
@@ -461,7 +488,6 @@ def _recovery_row(
             held = lower <= truth <= upper
             covered = Cell("✓ yes" if held else "✗ no", "good" if held else "bad")
     error = None if truth is None or value is None else abs(value - truth)
-    apart = None if name(o) == "em" else reading.differences(o, em).get(parameter)
     return row(
         name(o),
         digits.estimate(value, sd),
@@ -517,8 +543,14 @@ def _interval_note(fits: Sequence[Entry]) -> str:
     for o in fits:
         for parameter, reason in ((o.get("diagnostics") or {}).get("no_interval") or {}).items():
             missing.setdefault(f"{name(o)}: {reason}", []).append(parameter)
-    without = [f"{', '.join(parameters)} ({why})" for why, parameters in missing.items()]
+    without = [f"{_some(parameters)} ({why})" for why, parameters in missing.items()]
     return f"Intervals: {kinds}." + (f" None for {'; '.join(without)}." if without else "")
+
+
+def _some(names: Sequence[str], most: int = 20) -> str:
+    """Return names in a line, of many the first."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _bootstrap_note(fits: Sequence[Entry]) -> str:
@@ -803,7 +835,7 @@ SHOWN_ELSEWHERE = {
     "r_hat", "r_hat_log_likelihood", "r_hat_as_sampled", "ess_bulk", "ess_tail", "divergences",
     "e_bfmi", "settled", "elbo", "elbo_standard_error", "relabelled_draws",
     "chains_differ_in_labels", "k_hat", "k_hat_threshold", "checks", "sd_ratio_to_nuts", "chains",
-    "draws", "starts", "hits", "traceback",
+    "draws", "starts", "hits", "traceback", "no_interval",
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lockstep.comparisons.legible import legible
 from lockstep.reports import numbers, reading, tables, verdicts
 from lockstep.reports.reading import MATCHED, Entry
 
@@ -37,6 +38,7 @@ def print_verdicts(content: dict[str, Any], out_dir: Path, console: Console) -> 
     ascii_only = not (console.encoding or "").lower().startswith("utf")
 
     def plain(text: str) -> str:
+        text = legible(text, len(text), lines=True)
         return to_ascii(text) if ascii_only else text
 
     def say(text: str, style: str = "", indent: int = 0) -> None:
@@ -52,7 +54,8 @@ def print_verdicts(content: dict[str, Any], out_dir: Path, console: Console) -> 
         say("")
     say(
         "largest: matched, |difference from em| at any iteration; as configured, |error| where "
-        "there is a truth, |difference from em| (Δ) where there is none. Log-likelihoods in nats.",
+        "there is a truth, |difference from em| (Δ) where there is none; of differences, means "
+        "in standard deviations, variances relative. Log-likelihoods in nats.",
         "dim",
     )
     overall = verdicts.overall(content)
@@ -81,7 +84,7 @@ def _block(scenario: Entry, plain: Any) -> Table:
             scores = tables.scores(o)
             train, heldout = (reading.number(scores.get(key)) for key in ("train", "heldout"))
             made.add_row(
-                f"  {tables.name(o)}",
+                Text(f"  {plain(tables.name(o))}"),
                 Text(plain(_short(o)), style=COLOURS[verdicts.tone(o)]),
                 plain(_status(o)),
                 plain(digits.nats_at_mean(scenario, train, _decimals(train))),
@@ -111,7 +114,7 @@ def _status(outcome: Entry) -> str:
 def _largest(scenario: Entry, outcome: Entry) -> str:
     if outcome.get("mode") == MATCHED:
         agreement = outcome.get("agreement") or {}
-        return numbers.scientific(reading.number(agreement.get("max_abs_difference")))
+        return numbers.scientific(reading.number(agreement.get("max_scaled_difference")))
     error = tables.largest_error(outcome)
     if error is not None:
         return numbers.three(error)
@@ -130,6 +133,7 @@ def _remarks(scenario: Entry) -> list[str]:
     published = verdicts.published_verdict(scenario)
     if published:
         remarks.append(published)
+    remarks += map(str, scenario.get("notes") or [])
     missing = tables.not_supporting(scenario)
     if missing:
         remarks.append(f"– {missing}")

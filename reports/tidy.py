@@ -24,7 +24,8 @@ LOG_LIKELIHOOD = (
 def recovery_rows(content: Entry) -> Iterator[dict[str, Any]]:
     """Yield a row for each parameter of each fit, with the columns `RECOVERY`.
 
-    ``difference_from_em`` is the absolute difference from em's estimate in the same mode.
+    ``difference_from_em`` is the absolute difference from em's estimate in the same mode, in the
+    parameter's own unit.
     """
     for scenario in content.get("scenarios") or []:
         truth = reading.flat(scenario.get("truth"))
@@ -59,7 +60,8 @@ def log_likelihood_rows(content: Entry) -> Iterator[dict[str, Any]]:
     """Yield a row for each log-likelihood, with the columns `LOG_LIKELIHOOD`.
 
     ``difference_from_best`` compares with the best point fit on the training data, and with the
-    highest figure of any fit on the held-out data. A mean over draws is not ranked and has none.
+    highest figure of any fit on the held-out data. A mean over draws is not ranked and has none,
+    nor has a fit that degenerated: its likelihood is that of a spike.
     """
     for scenario in content.get("scenarios") or []:
         best = {
@@ -78,7 +80,8 @@ def log_likelihood_rows(content: Entry) -> Iterator[dict[str, Any]]:
                 if value is None:
                     continue
                 n = scenario.get(f"n_{which}")
-                top = None if quantity == "mean_over_draws" else best[which]
+                ranked = quantity != "mean_over_draws" and not reading.is_degenerate(o)
+                top = best[which] if ranked else None
                 yield {
                     **_identity(scenario, o),
                     "set": which,

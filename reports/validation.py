@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from lockstep.comparisons.legible import legible
 from lockstep.comparisons.validation.verdicts import Cause, Outcome, Status, Verdict, Word
 from lockstep.reports.numbers import count, duration, scientific
 from lockstep.reports.terminal import to_ascii
@@ -22,6 +23,9 @@ HEADLINES = {
     Word.WRONG: "Wrong",
 }
 
+
+LONGEST = 10_000
+"""Characters of a paragraph."""
 
 MANY = 6
 """Titles in a row that are still read."""
@@ -75,6 +79,7 @@ def print_text(verdict: Verdict, console: Console) -> None:
     ascii_only = not (console.encoding or "").lower().startswith("utf")
 
     def plain(text: str) -> str:
+        text = legible(text, LONGEST, lines=True)
         return to_ascii(text.replace("≤", "<=")) if ascii_only else text
 
     def say(text: str = "", style: str = "", indent: int = 0) -> None:
@@ -177,21 +182,19 @@ def as_junit(verdict: Verdict) -> str:
             time=f"{outcome.seconds:.3f}",
         )
         if outcome.status is Status.FAILED:
-            failure = ElementTree.SubElement(case, "failure", message=_valid_xml(outcome.message))
-            failure.text = _valid_xml(failure_text(verdict, outcome))
+            failure = ElementTree.SubElement(case, "failure", message=_whole(outcome.message))
+            failure.text = _whole(failure_text(verdict, outcome))
         elif outcome.status is Status.NOT_CHECKED:
-            ElementTree.SubElement(case, "skipped", message=_valid_xml(outcome.message))
+            ElementTree.SubElement(case, "skipped", message=_whole(outcome.message))
     output = ElementTree.SubElement(suite, "system-out")
-    output.text = _valid_xml(as_markdown(verdict))
+    output.text = _whole(as_markdown(verdict))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
 
 
-def _valid_xml(text: str) -> str:
-    """Drop what XML 1.0 cannot hold; a program may print anything."""
-    return "".join(
-        c for c in text if c in "\t\n" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd"
-    )
+def _whole(text: str) -> str:
+    """Spell out what XML 1.0 cannot hold, nor a terminal obey; a program may print anything."""
+    return legible(text, len(text), lines=True)
 
 
 def failure_text(verdict: Verdict, outcome: Outcome) -> str:
@@ -202,7 +205,7 @@ def failure_text(verdict: Verdict, outcome: Outcome) -> str:
     lines += [_cause_text(cause) for cause in verdict.causes]
     if outcome.detail:
         lines.append(outcome.detail.rstrip())
-    return "\n".join(lines)
+    return _whole("\n".join(lines))
 
 
 def _cause_text(cause: Cause) -> str:
@@ -231,11 +234,11 @@ def as_markdown(verdict: Verdict) -> str:
     if verdict.timing:
         lines += ["", "| | ns per observation and iteration |", "|---|--:|"]
         lines += [f"| {row['who']} | {row['nanoseconds']:,.0f} |" for row in verdict.timing]
-    return "\n".join(lines)
+    return _whole("\n".join(lines))
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return legible(text.replace("\n", " "), LONGEST).replace("|", "\\|")
 
 
 FORMATS: dict[str, Callable[[Verdict], str]] = {

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from lockstep.comparisons.judging import LOCKSTEP, NEAR_OPTIMUM
 from lockstep.reports.numbers import count, fixed, given, scientific, three
-from lockstep.reports.reading import MATCHED, MODES, Entry, is_posterior, number, outcomes
+from lockstep.reports.reading import (
+    MATCHED,
+    MODES,
+    Entry,
+    is_degenerate,
+    is_posterior,
+    number,
+    outcomes,
+)
 
 GLYPHS = {"agrees": "✓", "differs": "≠", "unsettled": "~", "failed": "✗", "not_run": "–"}
 ASCII = {
@@ -34,9 +42,11 @@ MEANINGS = {
     f"As configured: the fit came within {NEAR_OPTIMUM:g} nats of the best one; for a posterior, "
     "its diagnostics passed and its mean lies within p/2 nats of the best fit, p being the number "
     "of free parameters.",
-    "differs": "The same yardstick was missed, or the fit degenerated or lost likelihood.",
+    "differs": "The same yardstick was missed, or the fit degenerated or lost likelihood. A fit of "
+    "a spike, where the likelihood has no maximum, is degenerate however it got there, and never "
+    "the best; two that found the same collapse are one finding.",
     "unsettled": "A posterior whose diagnostics failed: its numbers are shown, and not to be "
-    "trusted.",
+    "trusted. Or one for which there is no sound fit to hold it against.",
     "failed": "The implementation stopped with an error, which is shown.",
     "not_run": "The implementation does not do this model, or is not installed.",
 }
@@ -98,7 +108,12 @@ def status(outcome: Entry) -> str:
 
 
 def gap(scenario: Entry, outcome: Entry) -> float | None:
-    """Return how many nats the fit lies below the best one on the training data."""
+    """Return how many nats the fit lies below the best one on the training data.
+
+    None for a degenerate one: its likelihood is that of a spike.
+    """
+    if is_degenerate(outcome):
+        return None
     train = number((outcome.get("log_likelihood") or {}).get("train"))
     best = number(scenario.get("best_log_likelihood"))
     return None if train is None or best is None else max(best - train, 0.0)
@@ -117,9 +132,11 @@ def figure(scenario: Entry, outcome: Entry) -> str:
     """Return the number behind the verdict, as short as it can be said."""
     if outcome.get("verdict") in ("failed", "not_run", None):
         return ""
+    if is_degenerate(outcome):
+        return "degenerate"
     if outcome.get("mode") == MATCHED:
         agreement = outcome.get("agreement") or {}
-        largest = number(agreement.get("max_abs_difference"))
+        largest = number(agreement.get("max_scaled_difference"))
         return f"Δ {scientific(largest)}" if largest is not None else "reference"
     if is_posterior(outcome) and outcome.get("verdict") == "unsettled":
         return _worst_diagnostic(outcome)

@@ -54,26 +54,6 @@ def hmm_in_log_space(startprob, transmat, emissionprob, symbols):
     return evidence, gamma[0], transitions, emissions
 
 
-def mixture_log_likelihood(weights, means, covariances, x):
-    """Return the log-likelihood of a mixture at 50 digits, densities summed without logarithms."""
-    with mpmath.workdps(DIGITS):
-        components = []
-        for weight, mean, covariance in zip(weights, means, covariances):
-            sigma = mpmath.matrix(np.atleast_2d(covariance).tolist())
-            scale = mpmath.mpf(float(weight)) / mpmath.sqrt(
-                (2 * mpmath.pi) ** sigma.rows * mpmath.det(sigma)
-            )
-            components.append((scale, np.atleast_1d(mean).tolist(), sigma**-1))
-        total = mpmath.mpf(0)
-        for row in np.reshape(x, (len(x), -1)).tolist():
-            density = mpmath.mpf(0)
-            for scale, mean, precision in components:
-                d = mpmath.matrix(row) - mpmath.matrix(mean)
-                density += scale * mpmath.exp(-(d.T * precision * d)[0] / 2)
-            total += mpmath.log(density)
-        return total
-
-
 def mixture_1d_em(weights, means, variances, x, iterations):
     """Run textbook EM for a 1D mixture at 50 digits; return parameters and log-likelihoods."""
     with mpmath.workdps(DIGITS):

@@ -355,7 +355,10 @@ def test_samples_have_the_moments_of_the_mixture(X):
         )
         for k in range(2):
             mine = drawn[of == k]
-            covariance = ours._parameters().covariances[k]
+            if kind in ("diag", "spherical"):
+                covariance = np.eye(3) * ours.covariances_[k]
+            else:
+                covariance = np.broadcast_to(ours.covariances_, (2, 3, 3))[k]
             sd = np.sqrt(covariance.max())
             error = 6 / np.sqrt(len(mine))
             np.testing.assert_allclose(mine.mean(axis=0), ours.means_[k], atol=error * sd)
@@ -499,6 +502,59 @@ def test_the_path_of_single_steps_may_be_impossible_and_says_so():
     assert path.tolist() == [0, 2]
     assert log_prob == -np.inf
     assert np.isfinite(ours.decode([0, 0])[0])
+
+
+def short_sequences(number, **settings):
+    """Return hmmlearn's estimator, ours with the same parameters, and sequences of 5 to 20."""
+    rng = np.random.default_rng(number)
+    lengths = rng.integers(5, 21, number)
+    X = rng.integers(4, size=(lengths.sum(), 1))
+    rows = rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(3), 3), rng.dirichlet(np.ones(4), 3)
+    both = TheirHMM(3, implementation="scaling"), CategoricalHMM(3, n_features=4, **settings)
+    for model in both:
+        model.startprob_, model.transmat_, model.emissionprob_ = rows
+        model.n_features = 4
+    return *both, X, lengths
+
+
+def test_many_short_sequences_are_hmmlearns():
+    theirs, ours, X, lengths = short_sequences(400)
+    assert ours.score(X, lengths) == pytest.approx(theirs.score(X, lengths), rel=1e-12)
+    for (value, gamma), (their_value, their_gamma) in [
+        (ours.score_samples(X, lengths), theirs.score_samples(X, lengths)),
+        (ours.decode(X, lengths), theirs.decode(X, lengths)),
+    ]:
+        assert value == pytest.approx(their_value, rel=1e-12)
+        if gamma.ndim == 2:  # paths may be as probable as one another
+            np.testing.assert_allclose(gamma, their_gamma, atol=1e-12)
+
+
+@pytest.mark.parametrize("number", [1, 7, 90])
+def test_many_sequences_at_once_are_one_after_the_other(number):
+    _, ours, X, lengths = short_sequences(number, missing=True)
+    X[::5] = -1
+    parts = np.split(X, np.cumsum(lengths)[:-1])
+    total = sum(ours.score(part) for part in parts)
+    assert ours.score(X, lengths) == pytest.approx(total, rel=1e-14)
+    np.testing.assert_array_equal(
+        ours.predict_proba(X, lengths), np.concatenate([ours.predict_proba(p) for p in parts])
+    )
+    for algorithm in ("viterbi", "map"):
+        values, paths = zip(*(ours.decode(part, algorithm=algorithm) for part in parts))
+        value, path = ours.decode(X, lengths, algorithm=algorithm)
+        assert value == pytest.approx(sum(values), rel=1e-14)
+        np.testing.assert_array_equal(path, np.concatenate(paths))
+
+
+@pytest.mark.parametrize("bad", [0, 40, 89])
+def test_one_impossible_sequence_among_many_is_named(bad):
+    _, ours, X, lengths = short_sequences(90)
+    ours.emissionprob_ = np.array([[0.5, 0.5, 0, 0], [0.2, 0.8, 0, 0], [0.6, 0.4, 0, 0]])
+    X %= 2
+    X[np.cumsum(lengths)[bad] - 1] = 3
+    assert ours.score(X, lengths) == -np.inf
+    with pytest.raises(ValueError, match=f"sequence {bad} is impossible .* symbol 3 at step"):
+        ours.predict_proba(X, lengths)
 
 
 # What hidden Markov models' users asked for

@@ -12,6 +12,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from nutpie.compiled_pyfunc import from_pyfunc
+from pymc.logprob.utils import ParameterValueError
 from pytensor.gradient import NullTypeGradError
 from scipy import stats
 from scipy.special import expit
@@ -51,7 +52,7 @@ def arguments(name, seed, K, D=2):
 
 
 def in_python(op, inputs):
-    storage = [[None] for _ in range(4)]
+    storage = [[None] for _ in range(5)]
     op.perform(None, inputs, storage)
     return [cell[0] for cell in storage]
 
@@ -138,8 +139,8 @@ def test_a_mixture_takes_one_kind_of_factors():
 def test_an_impossible_sequence_has_no_likelihood_and_no_gradient():
     inputs = [np.array([1.0, 0]), np.eye(2), np.eye(2), np.array([0, 1], np.int32), np.array([2])]
     op, compiled = TWINS["categorical_hmm"]
-    for value, *scores in (compiled(*inputs), in_python(op, inputs)):
-        assert value == -np.inf
+    for value, *scores, fault in (compiled(*inputs), in_python(op, inputs)):
+        assert (value, fault) == (-np.inf, 0)
         assert all(np.isnan(score).all() for score in scores)
 
 
@@ -158,6 +159,24 @@ def test_one_compilation_serves_other_data_and_refuses_bad_ones():
         expected = model.score(expected, p).arrays().values()
         for mine, theirs in zip(function(*parameters), (value, *expected), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=RTOL)
+    sparse = [
+        np.array([1.0, 0]),
+        np.array([[0.5, 0.5], [0, 1]]),
+        np.array([[1.0, 0, 0], [0, 0, 1]]),
+    ]
+    symbols.set_value(np.array([0, 0, 2]))
+    lengths.set_value(np.array([3]))
+    expected, value = model.gradient(model.Parameters(*sparse), (np.array([0, 0, 2]),))
+    for mine, theirs in zip(function(*sparse), (value, *expected.arrays().values()), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=RTOL)
+    for place, wrong, message in (
+        (0, np.array([0.5, 0.6]), "each row of startprob sums to 1"),
+        (1, sparse[1].T, "it is transposed"),
+        (1, sparse[1] * 1.01, "each row of transmat sums to 1"),
+        (2, -sparse[2], "0 <= emissionprob"),
+    ):
+        with pytest.raises(ParameterValueError, match=message):
+            function(*sparse[:place], wrong, *sparse[place + 1 :])
     symbols.set_value(np.array([0, 3, 1]))
     with pytest.raises(ValueError, match="a symbol is not one of 0"):
         function(*parameters)
@@ -275,6 +294,46 @@ def slice_hmm():
     return pymc_model, log_density, expit(np.linspace(-30, 30, 4001))
 
 
+def slice_left_right():
+    """The probability of staying in the first of two states, the way back shut by a mask."""
+    model, emission = load("categorical_hmm"), np.array([[0.6, 0.4, 0], [0.3, 0.5, 0.2]])
+    symbols, lengths = np.array([0, 1, 0, 0, 0, 1, 2, 0, 0, -1, 0, 1, 2, 1]), np.array([9, 5])
+    start, mask = np.array([1.0, 0]), np.array([[1.0, 1], [0, 1]])
+    with pm.Model() as pymc_model:
+        stay = pm.Beta("theta", 2, 2)
+        raw = pt.stack([pt.stack([stay, 1 - stay]), pt.stack([1 - stay, stay])]) * mask
+        transmat = raw / raw.sum(axis=1, keepdims=True)
+        value = fisher.categorical_hmm(
+            pm.Data("symbols", symbols), start, transmat, emission, pm.Data("each", lengths)
+        )
+        pm.Potential("value", value)
+
+    def log_density(theta):
+        p = model.Parameters.of(
+            startprob=start, transmat=[[theta, 1 - theta], [0, 1]], emissionprob=emission
+        )
+        return stats.beta(2, 2).logpdf(theta) + model.log_likelihood(p, np.split(symbols, [9]))
+
+    return pymc_model, log_density, expit(np.linspace(-30, 30, 4001))
+
+
+def slice_no_weight():
+    """A weight, where a third component has none and a mask keeps it so."""
+    model, x = load("gaussian_mixture_1d"), np.random.default_rng(2).normal(0, 2, 20)
+    fixed = {"means": np.array([-1.0, 1, 0]), "variances": np.array([1.0, 2, 1])}
+    with pm.Model() as pymc_model:
+        share = pm.Beta("theta", 2, 2)
+        raw = pt.stack([share, 1 - share, share]) * np.array([1.0, 1, 0])
+        value = fisher.gaussian_mixture_1d(pm.Data("x", x), raw / raw.sum(), *fixed.values())
+        pm.Potential("value", value)
+
+    def log_density(theta):
+        p = model.Parameters.of(weights=[theta, 1 - theta, 0], **fixed)
+        return stats.beta(2, 2).logpdf(theta) + model.log_likelihood(p, x)
+
+    return pymc_model, log_density, expit(np.linspace(-30, 30, 4001))
+
+
 def natively(model):
     """Return the model as nutpie compiles it, for other data: nothing of it runs in Python."""
     meant = {name: model[name].get_value() for name in ("symbols", "each")}
@@ -306,7 +365,14 @@ def through_python(model):
 
 @pytest.mark.parametrize(
     ("family", "compiled"),
-    [(slice_1d, through_python), (slice_2d, through_python), (slice_hmm, natively)],
+    [
+        (slice_1d, through_python),
+        (slice_2d, through_python),
+        (slice_no_weight, through_python),
+        (slice_hmm, through_python),
+        (slice_left_right, through_python),
+        (slice_left_right, natively),
+    ],
 )
 def test_a_posterior_is_that_of_quadrature(family, compiled):
     pymc_model, log_density, grid = family()
@@ -318,6 +384,7 @@ def test_a_posterior_is_that_of_quadrature(family, compiled):
     variance = np.trapezoid(density * (grid - mean) ** 2, grid)
     settings = {"draws": 2000, "tune": 500, "chains": 2, "cores": 1, "seed": 1}
     trace = nutpie.sample(compiled(pymc_model), progress_bar=False, **settings)
+    assert not trace.sample_stats["diverging"].any()
     draws = trace.posterior["theta"].to_numpy()
     for values, expected in ((draws, mean), ((draws - mean) ** 2, variance)):
         error = values.std() / np.sqrt(float(az.ess(values)))

@@ -1,6 +1,7 @@
 """The compiled E-steps: equal to the readable ones, wherever they are used and wherever they give
 way to them."""
 
+import itertools
 import subprocess
 import sys
 
@@ -323,25 +324,122 @@ def test_a_small_fit_does_not_wait_for_the_compiled_functions_and_many_do_not_do
     assert float(difference) < 1e-14
 
 
-def test_smoothing_and_viterbi_are_the_readable_ones(monkeypatch):
-    rng = np.random.default_rng(5)
-    cases = [(p, s) for p, x in (chain(rng, 3, 4, [1, 2, 200]),) for s in x]
-    cases.append((cases[0][0], np.where(rng.random(50) < 0.3, -1, rng.integers(4, size=50))))
-    for p, symbols in cases:
-        value, gamma = kernels.smoothed(p, symbols)
-        np.testing.assert_allclose(gamma, hmm.state_probabilities(p, symbols), rtol=1e-12)
-        assert value == pytest.approx(float(hmm.log_likelihood(p, (symbols,))), rel=1e-13)
-        path = kernels.viterbi(p, symbols)
-        np.testing.assert_array_equal(path, hmm.viterbi(p, symbols))
+def many(rng, K, V, lengths, *, sparse=0.0, masked=0.0):
+    """Return parameters, some of them zero, and sequences one after the other, some masked."""
+    rows = [rng.dirichlet(np.ones(n), size) for n, size in ((K, 1), (K, K), (V, K))]
+    for row in rows:
+        row[rng.random(row.shape) < sparse] = 0
+        row[row.sum(axis=1) == 0] = 1  # what sums to 0 is no row
+        row /= row.sum(axis=1, keepdims=True)
+    symbols = rng.integers(V, size=sum(lengths))
+    symbols[rng.random(len(symbols)) < masked] = hmm.MASKED
+    return hmm.Parameters(rows[0][0], *rows[1:]), symbols, np.cumsum([0, *lengths])
+
+
+@pytest.fixture(params=["compiled", "readable"])
+def either(request, monkeypatch):
+    """Whether the compiled functions are loaded or not, results are the same."""
+    if request.param == "readable":
         monkeypatch.setattr(kernels, "compiled", lambda *_: None)
-        assert kernels.smoothed(p, symbols)[0] == pytest.approx(value, rel=1e-13)
-        np.testing.assert_allclose(kernels.smoothed(p, symbols)[1], gamma, rtol=1e-12)
-        np.testing.assert_array_equal(kernels.viterbi(p, symbols), path)
-        monkeypatch.undo()
 
 
-def test_smoothing_what_is_impossible_says_so(monkeypatch):
+@pytest.mark.parametrize(
+    ("K", "V", "lengths", "sparse", "masked"),
+    [
+        (3, 4, [1, 2, 200], 0, 0),
+        (1, 3, [1, 1, 4, 1], 0, 0),
+        (2, 2, [1] * 30, 0, 0.3),
+        (5, 9, [7, 1, 60, 3], 0, 0.5),
+        (4, 3, [3, 5, 2] * 20, 0.4, 0.1),
+        (9, 2, [40, 1, 1, 25], 0.6, 0),
+        (2, 300, [6, 300], 0.2, 0),
+    ],
+)
+def test_what_is_asked_of_many_sequences_is_what_the_readable_functions_say_of_each(
+    either, K, V, lengths, sparse, masked
+):
+    p, symbols, offsets = many(
+        np.random.default_rng(5), K, V, lengths, sparse=sparse, masked=masked
+    )
+    values = kernels.log_likelihoods(p, symbols, offsets)
+    same, gamma = kernels.smoothed(p, symbols, offsets)
+    path = kernels.viterbi(p, symbols, offsets)
+    np.testing.assert_array_equal(same, values)
+    assert values.shape == (len(lengths),)
+    assert gamma.shape == (len(symbols), K)
+    assert path.shape == symbols.shape
+    for n, own in enumerate(hmm.split(symbols, offsets)):
+        here = slice(offsets[n], offsets[n + 1])
+        np.testing.assert_array_equal(path[here], hmm.viterbi(p, own))
+        expected = float(hmm.log_likelihood(p, (own,)))
+        assert values[n] == pytest.approx(expected, rel=1e-12)
+        if expected > -np.inf:
+            np.testing.assert_allclose(
+                gamma[here], hmm.state_probabilities(p, own), rtol=1e-12, atol=1e-300
+            )
+        else:
+            assert np.isnan(gamma[here]).all()
+
+
+def test_some_of_the_cases_above_are_impossible_and_some_are_not():
+    p, symbols, offsets = many(
+        np.random.default_rng(5), 4, 3, [3, 5, 2] * 20, sparse=0.4, masked=0.1
+    )
+    impossible = kernels.log_likelihoods(p, symbols, offsets) == -np.inf
+    assert 0 < impossible.sum() < 60
+
+
+def test_many_sequences_are_what_enumerating_their_paths_gives(either):
+    K, lengths = 3, [4, 1, 5, 2]
+    p, symbols, offsets = many(np.random.default_rng(8), K, 3, lengths, masked=0.2)
+    values, gamma = kernels.smoothed(p, symbols, offsets)
+    path = kernels.viterbi(p, symbols, offsets)
+    for n, own in enumerate(hmm.split(symbols, offsets)):
+        paths = np.array(list(itertools.product(range(K), repeat=len(own))))
+        joint = np.exp([hmm.log_joint(p, z, own) for z in paths])
+        here = slice(offsets[n], offsets[n + 1])
+        assert values[n] == pytest.approx(np.log(joint.sum()), rel=1e-13)
+        shares = [joint @ (paths == i) / joint.sum() for i in range(K)]
+        np.testing.assert_allclose(gamma[here], np.transpose(shares), rtol=1e-12)
+        np.testing.assert_array_equal(path[here], paths[joint.argmax()])
+    begun = hmm.log_joint(p, path, symbols, offsets[:-1])
+    pairs = zip(hmm.split(path, offsets), hmm.split(symbols, offsets))
+    each = [hmm.log_joint(p, *pair) for pair in pairs]
+    assert begun == pytest.approx(sum(each), rel=1e-14)
+
+
+@pytest.mark.parametrize("halves", [(1, 1), (2, 2), (1, 2)])
+def test_of_paths_equally_probable_the_compiled_search_takes_the_readable_one(either, halves):
+    """All probabilities are halves and quarters, whose logarithms add without rounding apart."""
+    rng = np.random.default_rng(sum(halves))
+    K = 2 ** halves[0]
+    chosen = [rng.permuted([0.5, 0.5, 0, 0], axis=0) for _ in range(4)]
+    transmat = np.full((K, K), 1 / K) if K == 2 else np.array(chosen)
+    p = hmm.Parameters(np.full(K, 1 / K), transmat, np.full((K, 2 ** halves[1]), 0.5 ** halves[1]))
+    lengths = rng.integers(1, 12, 50)
+    symbols = rng.integers(p.emissionprob.shape[1], size=lengths.sum())
+    offsets = np.cumsum([0, *lengths])
+    path = kernels.viterbi(p, symbols, offsets)
+    expected = [hmm.viterbi(p, own) for own in hmm.split(symbols, offsets)]
+    np.testing.assert_array_equal(path, np.concatenate(expected))
+    if K == 2:
+        assert not path.any()  # every path is as probable as any
+
+
+def test_smoothing_what_is_impossible_says_so(either):
     p = hmm.Parameters([1.0, 0.0], [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]])
-    for _ in range(2):
-        assert kernels.smoothed(p, np.array([0, 1, 0])) == (-np.inf, None)
-        monkeypatch.setattr(kernels, "compiled", lambda *_: None)
+    symbols, offsets = np.array([0, 1, 0, 0, 0, 1]), np.array([0, 3, 5, 6])
+    values, gamma = kernels.smoothed(p, symbols, offsets)
+    assert values.tolist() == [-np.inf, 0, -np.inf]
+    assert np.isnan(gamma).all(axis=1).tolist() == [True] * 3 + [False] * 2 + [True]
+    np.testing.assert_array_equal(gamma[3:5], [[1, 0], [1, 0]])
+
+
+def test_the_smallest_probabilities_lose_no_digits(either):
+    """Each step's sum is near the smallest number; a product of two would vanish."""
+    tiny = np.array([1e-300, 1 - 1e-300])
+    p = hmm.Parameters([0.5, 0.5], [[0.5, 0.5], [0.5, 0.5]], np.tile(tiny, (2, 1)))
+    symbols, offsets = np.zeros(12, int), np.array([0, 7, 12])
+    values, gamma = kernels.smoothed(p, symbols, offsets)
+    np.testing.assert_allclose(values, np.log(1e-300) * np.array([7, 5]), rtol=1e-14)
+    np.testing.assert_allclose(gamma, 0.5, rtol=1e-14)

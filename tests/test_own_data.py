@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lockstep.comparisons.own_data import DataError, scenario
+from lockstep.comparisons.csv_file import DataError
+from lockstep.comparisons.own_data import scenario
 
 
 def read(tmp_path, text, model="gaussian_mixture_1d", components=2, name="data.csv", **options):
@@ -58,10 +59,10 @@ HMM = "categorical_hmm"
     [
         ("", X, {}, "the file is empty"),
         ("x\n", X, {}, "no rows below the header"),
-        ("x\n1\n\n2\nnan\n", X, {}, "column 'x', row 3: the value is missing"),
-        ("x,y\n1,2\n2,\n3,3\n", XY, {}, "column 'y', row 2: the value is missing"),
-        ("x\n1\ntwo\n3\n", X, {}, "column 'x', row 2: 'two' is not a finite number"),
-        ("x\n1\ninf\n3\n", X, {}, "column 'x', row 2: 'inf' is not a finite number"),
+        ("x\n1\n\n2\nnan\n", X, {}, "column 'x', line 3: the value is missing"),
+        ("x,y\n1,2\n2,\n3,3\n", XY, {}, "column 'y', line 3: the value is missing"),
+        ("x\n1\ntwo\n3\n", X, {}, "column 'x', line 3: 'two' is not a finite number"),
+        ("x\n1\ninf\n3\n", X, {}, "column 'x', line 3: 'inf' is not a finite number; leave"),
         ("x\n1\n", X, {}, "1 observations are too few for 2 components"),
         ("x\n4\n4\n4\n", X, {}, "column 'x': every value is 4; a constant"),
         ("x,y\n1,3\n2,3\n3,3\n", XY, {}, "column 'y': every value is 3; a constant"),
@@ -71,22 +72,27 @@ HMM = "categorical_hmm"
         ("x\n1\n2\n", X, {"columns": ["z"]}, "there is no column 'z'; there are x"),
         ("x,y\n1,2\n2,4\n3,7\n", X, {"columns": ["x", "y"]}, "takes 1 column and 2 were named"),
         ("1\n2\n3\n", X, {}, "the first row has numbers only; put column names above"),
-        ("s\n0\n1.5\n1\n", HMM, {}, "column 's', row 2: '1.5' is not a symbol"),
-        ("s\n0\n-1\n1\n", HMM, {}, "column 's', row 2: '-1' is not a symbol"),
-        ("s\n0\n1\n1e30\n", HMM, {}, "row 3: '1e30' is no number for one of the symbols in 3 rows"),
-        ("s\n0\n1000\n1\n", HMM, {}, "row 2: '1000' is no number"),
-        ("x,y\n1,2,3\n4,5\n2,9\n", XY, {}, "row 1 has 3 values and the header has 2 names"),
-        ("x,y\n1,2\n4,5,6\n2,9\n", XY, {}, "not a readable table"),
-        ("x,y\n1,2\n4\n2,9\n", XY, {}, "column 'y', row 2: the value is missing"),
+        ("s\n0\n1.5\n1\n", HMM, {}, "column 's', line 3: '1.5' is not a symbol"),
+        ("s\n0\n-1\n1\n", HMM, {}, "column 's', line 3: '-1' is not a symbol"),
+        (
+            "s\n0\n1\n1e30\n",
+            HMM,
+            {},
+            "line 4: '1e30' is no number for one of the symbols in 3 rows",
+        ),
+        ("s\n0\n1000\n1\n", HMM, {}, "line 3: '1000' is no number"),
+        ("x,y\n1,2,3\n4,5\n2,9\n", XY, {}, "line 2 has 3 values and the header has 2 names"),
+        ("x,y\n1,2\n4,5,6\n2,9\n", XY, {}, "line 3 has 3 values and the header has 2"),
+        ("x,y\n1,2\n4\n2,9\n", XY, {}, "column 'y', line 3: the value is missing"),
         ("s\n1\n1\n1\n", HMM, {}, "every value is 1; a constant"),
         ("s\n0\n1\n", HMM, {"components": 3}, "2 observations are too few for 3 components"),
         ("s,n\n0,1\n1,\n", HMM, {"lengths_column": "n"}, "add up to 1 and there are 2 symbols"),
-        ("s,n\n0,2\n1,x\n", HMM, {"lengths_column": "n"}, "row 2: 'x' is not the length"),
-        ("s,n\n0,0\n1,2\n", HMM, {"lengths_column": "n"}, "row 1: '0' is not the length"),
+        ("s,n\n0,2\n1,x\n0,\n", HMM, {"lengths_column": "n"}, "line 3: 'x' is not a finite number"),
+        ("s,n\n0,0\n1,2\n0,\n", HMM, {"lengths_column": "n"}, "line 2: '0' is not the length"),
         ("s\n0\n1\n", HMM, {"lengths_column": "n"}, "there is no column 'n'; there are s"),
         ("x,n\n0,2\n1,\n", X, {"lengths_column": "n"}, "--lengths-column is for the HMM"),
-        ('x\n1\n"2\n', X, {}, "not a readable table"),
-        (b"x\n\xff\xfe\n1\n", X, {}, "not a readable table"),
+        ('x\n1\n"2\n', X, {}, "line 3: a quoted value is never closed"),
+        (b"x\n\xff\xfe\n1\n", X, {}, "line 2 has the byte 0xff, which is not UTF-8"),
     ],
 )
 def test_bad_files_are_refused(tmp_path, text, model, options, message):
@@ -100,5 +106,5 @@ def test_bad_files_are_refused(tmp_path, text, model, options, message):
 def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(DataError, match=r"nowhere.csv: there is no such file"):
         scenario(tmp_path / "nowhere.csv", X, 2)
-    with pytest.raises(DataError, match="not a readable table"):
+    with pytest.raises(DataError, match="this is a folder"):
         scenario(tmp_path, X, 2)

@@ -13,16 +13,19 @@ from xml.etree import ElementTree
 import mpmath
 import numpy as np
 import pytest
+from scipy import stats
 
 import mutants
 import oracles
 import validated
 from inprocess import judged
 from lockstep import models
-from lockstep.comparisons.validation import Trial, checks, exact, mistakes, problems, validate
+from lockstep.comparisons import exact
+from lockstep.comparisons.validation import Trial, checks, mistakes, problems, validate
+from lockstep.comparisons.validation.binding import Call, read
 from lockstep.comparisons.validation.candidate import Candidate, UnusableError
 from lockstep.comparisons.validation.channel import Channel, StartError, TroubleError
-from lockstep.comparisons.validation.targets import Call, TargetError, read
+from lockstep.comparisons.validation.reading import TargetError
 from lockstep.comparisons.validation.verdicts import Status, Word
 from lockstep.reports import cli
 from lockstep.reports import validation as rendered
@@ -112,20 +115,24 @@ def test_the_classroom_example_by_the_command_of_the_readme():
 def test_exact_mixture_is_the_oracles():
     problem = problems.general(MIXTURE, 5, 2, 9, one=False)
     (w, m, v), trace = oracles.mixture_1d_em(*problem.start.values(), problem.data, 1)
-    found = exact.iteration(problem.start, problem.data)
+    found = exact.twin(MIXTURE).iteration(problem.start, problem.data)
     for name, expected in (("weights", w), ("means", m), ("variances", v)):
         np.testing.assert_array_equal(found[name], [float(a) for a in expected])
-    assert exact.expectation(problem.start, problem.data)[1] == float(trace[0])
+    assert exact.twin(MIXTURE).expectation(problem.start, problem.data)[1] == float(trace[0])
 
 
-def test_exact_mixture_in_the_plane_against_fifty_digits_of_another_kind():
+def test_exact_mixture_in_the_plane_is_scipys_and_numpys():
     problem = problems.general("gaussian_mixture_2d", 5, 2, 9, one=False)
-    total = oracles.mixture_log_likelihood(*problem.start.values(), problem.data)
-    r, found = exact.expectation(problem.start, problem.data)
-    assert found == float(total)
+    twin = exact.twin("gaussian_mixture_2d")
+    r, found = twin.expectation(problem.start, problem.data)
+    joint = [
+        w * stats.multivariate_normal(m, S).pdf(problem.data)
+        for w, m, S in zip(*problem.start.values())
+    ]
+    assert found == pytest.approx(np.log(np.sum(joint, axis=0)).sum(), rel=1e-14)
     # The M-step from exact responsibilities, in doubles: a dozen roundings.
     r = r["responsibilities"]
-    after = exact.iteration(problem.start, problem.data)
+    after = twin.iteration(problem.start, problem.data)
     for k in range(2):
         cov = np.cov(problem.data.T, aweights=r[:, k], ddof=0)
         np.testing.assert_allclose(after["covariances"][k], cov, rtol=1e-13)
@@ -134,16 +141,55 @@ def test_exact_mixture_in_the_plane_against_fifty_digits_of_another_kind():
     np.testing.assert_allclose(after["weights"], r.mean(axis=0), rtol=1e-14)
 
 
-def test_exact_hmm_is_the_oracles():
+@pytest.mark.parametrize("enumerated", [True, False], ids=["all paths", "recursion"])
+def test_exact_hmm_is_the_oracles(enumerated, monkeypatch):
+    twin = exact.twin("categorical_hmm")
+    monkeypatch.setattr(type(twin), "PATHS", 128 if enumerated else 127)
     problem = problems.general("categorical_hmm", 5, 2, 7, one=True)
-    evidence, *counts, _ = oracles.hmm_by_enumeration(*problem.start.values(), problem.data[0])
-    found, score = exact.expectation(problem.start, problem.data)
+    evidence, *counts, gamma = oracles.hmm_by_enumeration(*problem.start.values(), problem.data[0])
+    found, score = twin.expectation(problem.start, problem.data)
     assert score == pytest.approx(float(mpmath.log(evidence)), rel=1e-14)
-    after = exact.iteration(problem.start, problem.data)
+    np.testing.assert_allclose(found["gamma"], gamma, rtol=1e-13)
+    np.testing.assert_allclose(found["xi"].sum(axis=0), counts[1], rtol=1e-13)
+    after = twin.iteration(problem.start, problem.data)
     for name, field, expected in zip(("starts", "transitions", "emissions"), after, counts):
         np.testing.assert_allclose(found[name], expected, rtol=1e-13)
         shares = expected / expected.sum(axis=-1, keepdims=True)
         np.testing.assert_allclose(after[field], shares, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("model", "start", "said"),
+    [
+        (MIXTURE, {"weights": [1.0], "means": [0.0], "variances": [0.0]}, "variance 0"),
+        (MIXTURE, {"weights": [1.0], "means": [0.0], "variances": [-1.0]}, "variance 0"),
+        (
+            "gaussian_mixture_2d",
+            {"weights": [1.0], "means": [[0.0, 0.0]], "covariances": [[[1.0, 2.0], [2.0, 1.0]]]},
+            "the covariance of component 0 is singular",
+        ),
+        (
+            "categorical_hmm",
+            {"startprob": [1.0], "transmat": [[1.0]], "emissionprob": [[1.0, 0.0]]},
+            "a sequence is impossible",
+        ),
+    ],
+)
+def test_parameters_without_likelihood_are_refused_in_words(model, start, said):
+    data = {MIXTURE: [0.0, 1.0], "categorical_hmm": [[0, 1]]}.get(model, [[0.0, 1.0]])
+    with pytest.raises(exact.UndefinedError, match=said):
+        exact.twin(model).expectation(start, data)
+
+
+def test_without_exact_twin_what_needs_one_is_not_checked_and_says_why(monkeypatch):
+    monkeypatch.delitem(exact.TWINS, MIXTURE)
+    target = f"{ROOT / 'examples' / 'notebook_em_1d.py'}:em"
+    verdict = validate(target, MIXTURE, only=lambda check: check.stage != "deep")
+    outcomes = {o.name: o for o in verdict.outcomes}
+    for name in ("first-step", "log-likelihood"):
+        assert outcomes[name].status is Status.NOT_CHECKED
+        assert "has no twin in 50-digit arithmetic" in outcomes[name].message
+    assert outcomes["lockstep"].status is Status.PASSED
 
 
 # --- fingerprints -----------------------------------------------------------------------------

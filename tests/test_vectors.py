@@ -20,9 +20,10 @@ import pytest
 from scipy import stats
 
 import oracles
-from lockstep.comparisons import vectors
+from lockstep.comparisons import exact, vectors
+from lockstep.comparisons.scenarios import scenarios
 from lockstep.comparisons.vectors import __main__ as runner
-from lockstep.comparisons.vectors import answers, cases, exact, generate
+from lockstep.comparisons.vectors import answers, cases, generate
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "conformance.md").read_text("utf-8")
@@ -144,17 +145,6 @@ def test_fifty_digits_are_enough(name, monkeypatch):
         assert abs(point.log_likelihood - fifty[n].log_likelihood) < 1e-25
 
 
-def test_exact_steps_in_one_dimension_and_in_any_are_the_same():
-    one, other = (
-        generate.follow(case, case.data, case.start)
-        for case in (CASES["gmm1d-by-hand-unequal-start"], CASES["gmm2d-d1"])
-    )
-    for n, point in one.items():
-        flat = list(generate.numbers(other[n].parameters))
-        for a, b in zip(generate.numbers(point.parameters), flat, strict=True):
-            assert abs(a - b) < mpmath.mpf(10) ** -45
-
-
 def test_the_exact_step_with_missing_coordinates_follows_the_score():
     """Fisher's identity: the step is the likelihood's gradient, here by differences of scipy's."""
     case = CASES["gmm2d-missing-many"]
@@ -194,15 +184,57 @@ def scipy_log_likelihood(x, weights, means, covariances):
 
 
 def test_exact_recursions_equal_all_paths():
-    enumerated = [case for case in CASES.values() if case.enumerated]
-    assert len(enumerated) >= 20
-    for case in sorted(enumerated, key=lambda c: len(json.dumps(c.data)))[:8]:
+    hmm = exact.twin("categorical_hmm")
+    short = [
+        case
+        for case in cases.cases("categorical_hmm")
+        if case.result == "valid"
+        and len(case.start["startprob"]) ** max(map(len, case.data)) <= hmm.PATHS
+    ]
+    assert len(short) >= 20
+    for case in sorted(short, key=lambda c: len(json.dumps(c.data)))[:8]:
+        assert hmm.enumerated(exact.exactly(case.start), case.data)
         generate.refuse_wrong_recursion(case)
-    # And it would notice: the same case with another symbol in one of the two.
-    case = CASES["hmm-by-hand"]
-    p = exact.exactly(case.start)
-    log_likelihood, _ = exact.hmm_step_by_enumeration(p, [[0, 1, 1]])
-    assert abs(log_likelihood - exact.hmm_step(p, case.data, True).log_likelihood) > 0.01
+
+
+def test_a_wrong_recursion_is_noticed(monkeypatch):
+    hmm = exact.twin("categorical_hmm")
+    shifted = {"by-hand": [[0, 1, 1]], "missing-gap": [[0, 1, 2]], "two-symbols": [[2, 1]]}
+    for name, data in shifted.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(hmm, "enumerated", lambda p, _, d=data: type(hmm).enumerated(hmm, p, d))
+            with pytest.raises(generate.UnfitError, match="recursion and enumeration differ"):
+                generate.refuse_wrong_recursion(CASES[f"hmm-{name}"])
+
+
+def test_the_cases_of_seed_examples_are_their_data():
+    for name in ("gmm1d-separated", "gmm1d-notebook", "gmm2d-notebook", "hmm-weather-noise"):
+        data = scenarios()[name].prepare().data
+        np.testing.assert_array_equal(CASES[name].data, np.round(data, 6))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"flags": ["simple", "unheard-of"]}, "flags.json does not explain unheard-of"),
+        ({"iteration": [1]}, "there is no field iteration"),
+        ({"id": "gmm1d-by-hand"}, "ids are used twice: \\['gmm1d-by-hand'\\]"),
+    ],
+)
+def test_a_faulty_case_is_refused(tmp_path, monkeypatch, change, said):
+    text = (cases.FOLDER / "gaussian_mixture_1d.json").read_text("utf-8")
+    first, *rest = json.loads(text)
+    (tmp_path / "other.json").write_text(json.dumps([first | change, *rest]), "utf-8")
+    monkeypatch.setattr(cases, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match=said):
+        cases.cases("other")
+
+
+def test_a_model_without_exact_twin_is_told_in_words():
+    with pytest.raises(LookupError, match="poisson_mixture has no twin in 50-digit arithmetic"):
+        exact.twin("poisson_mixture")
+    with pytest.raises(ValueError, match="there are no vectors for 'poisson_mixture'"):
+        vectors.load("poisson_mixture")
 
 
 # --- Who passes ---------------------------------------------------------------------------------
@@ -724,7 +756,7 @@ def test_the_page_says_what_a_slip_in_the_example_prints(compiled, capsys, old, 
 def test_the_page_counts_right():
     counts = Counter(v.model for v in vectors.load())
     assert f"holds {len(BY_ID)} problems" in PAGE
-    for model, words in zip(vectors.MODELS, ("1D Gaussian", "mixture in any", "categorical")):
+    for model, words in zip(vectors.MODELS, ("categorical", "1D Gaussian", "mixture in any")):
         assert re.search(rf"{counts[model]} for the\s{words}", PAGE)
     complete = [v for v in vectors.load() if v.result == "valid" and "missing" not in v.flags]
     hmm = len([v for v in complete if v.model == "categorical_hmm"])

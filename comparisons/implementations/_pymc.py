@@ -25,6 +25,10 @@ DEPENDS = ("pytensor", "numba", "numpy", "scipy")
 """What a compiled graph and its numbers depend on, beyond PyMC."""
 
 
+MOST_PARAMETERS = 1000
+"""Of a posterior that is drawn from; with more, chains take hours and their draws gigabytes."""
+
+
 def unsupported(problem: Problem) -> str | None:
     """Return why a posterior cannot answer the problem, or None if it can."""
     if problem.mode is Mode.MATCHED:
@@ -34,7 +38,19 @@ def unsupported(problem: Problem) -> str | None:
         return f"{model.TITLE} states no prior"
     if problem.dims["n_components"] == problem.dims.get("n_features", 0) == 1:
         return "one state and one symbol leave no parameter to infer"
+    if (size := _size(problem)) > MOST_PARAMETERS:
+        return f"{size:,} parameters are too many to draw: at most {MOST_PARAMETERS:,}"
     return None
+
+
+def _size(problem: Problem) -> int:
+    """Return the number of free parameters, symmetric entries of a covariance counted once."""
+    K = problem.dims["n_components"]
+    if "n_features" in problem.dims:
+        return K - 1 + K * (K - 1) + K * (problem.dims["n_features"] - 1)
+    shape = np.shape(problem.data)
+    D = shape[1] if len(shape) > 1 else 1
+    return K - 1 + K * (D + D * (D + 1) // 2)
 
 
 @contextlib.contextmanager

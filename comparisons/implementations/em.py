@@ -15,7 +15,10 @@ DEPENDS = ("numpy", "scipy", "numba")
 REFERENCE = True
 KIND: Literal["point"] = "point"
 SUMMARY = "the EM of this project, every step by hand"
-N_STARTS = 10
+N_STARTS, FEW_STARTS = 10, 2
+MANY_PARAMETERS = 1000
+"""Beyond, there are few starts and no path is kept: on the flat likelihoods of such models a fit
+takes thousands of iterations."""
 
 
 def unsupported(problem: Problem) -> str | None:  # noqa: ARG001
@@ -36,4 +39,13 @@ def fit(problem: Problem) -> PointFit:
         start, n_iter = problem.matched()
         return em.fit(model, start, problem.data, max_iter=n_iter, tol=-1)
     rng = np.random.default_rng(problem.seed)
-    return em.fit_best(model, problem.data, problem.dims, n_starts=N_STARTS, rng=rng)
+    start = model.start(problem.data, problem.dims, np.random.default_rng(0))
+    few = start.n_free <= MANY_PARAMETERS
+    return em.fit_best(
+        model,
+        problem.data,
+        problem.dims,
+        n_starts=N_STARTS if few else FEW_STARTS,
+        rng=rng,
+        keep_path=few,
+    )

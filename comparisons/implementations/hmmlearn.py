@@ -50,6 +50,7 @@ def _fit(problem: Problem) -> PointFit:
     from hmmlearn.hmm import CategoricalHMM
 
     from lockstep.comparisons.problem import Mode
+    from lockstep.models import em
     from lockstep.models.fits import PointFit, Status, stack
 
     sequences = tuple(np.asarray(symbols) for symbols in problem.data)
@@ -78,7 +79,7 @@ def _fit(problem: Problem) -> PointFit:
     hmm = CategoricalHMM(K, n_features=V, random_state=problem.seed).fit(X, lengths)
     history = np.array(hmm.monitor_.history)
     gain = float(history[-1] - history[-2]) if len(history) > 1 else np.inf
-    if gain < 0:
+    if gain < -em.ROUNDING * max(1.0, abs(history[-1])):  # as our own fits are judged
         status, message = Status.LOG_LIKELIHOOD_FELL, f"the log-likelihood fell by {-gain:.3g}"
     elif gain < hmm.tol:
         status = Status.CONVERGED

@@ -20,6 +20,8 @@ PLACE = 1
 DEPENDS = ("numpy", "scipy")
 KIND: Literal["point"] = "point"
 SUMMARY = "GaussianMixture with full covariances"
+ILL_DEFINED = "ill-defined empirical covariance"
+"""By which its exception tells a collapse from other errors."""
 
 
 def unsupported(problem: Problem) -> str | None:
@@ -73,14 +75,23 @@ def fit(problem: Problem) -> PointFit:
                 random_state=problem.seed,
             )
             path = [start]
-            for _ in range(n_iter):  # one iteration at a time, to see each
-                mixture.fit(X)
+            status = Status.ITERATION_LIMIT
+            message = f"{n_iter} iterations, as asked; reg_covar=0"
+            for i in range(n_iter):  # one iteration at a time, to see each
+                try:
+                    mixture.fit(X)
+                except ValueError as error:
+                    if ILL_DEFINED not in str(error):
+                        raise
+                    status = Status.DEGENERATE
+                    message = f"some components have {ILL_DEFINED}, at iteration {i + 1}"
+                    break
                 path.append(_parameters(problem.model, mixture))
             return PointFit(
                 parameters=path[-1],
-                status=Status.ITERATION_LIMIT,
-                message=f"{n_iter} iterations, as asked; reg_covar=0",
-                iterations=n_iter,
+                status=status,
+                message=message,
+                iterations=len(path) - 1,
                 path=stack(path),
             )
         mixture = GaussianMixture(K, random_state=problem.seed).fit(X)

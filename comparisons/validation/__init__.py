@@ -2,8 +2,8 @@
 
 A candidate runs in a process of its own (`channel`, `worker`); a Python object is recognised by its
 interface (`targets`), any other program speaks JSON. `checks` (`iterations` and `hard` cases) ask
-it questions whose answers are known (`exact`, `problems`); where its numbers are wrong, `causes`
-compares them with those of known `mistakes`.
+it questions whose answers are known (`problems`, and `comparisons.exact`); where its numbers are
+wrong, `causes` compares them with those of known `mistakes`.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ class Trial:
 
     def verdict(self) -> Verdict:
         """Return the verdict on what was carried out."""
+        from lockstep.comparisons.legible import legible
         from lockstep.comparisons.validation.verdicts import Verdict
 
         candidate = self.bench.candidate
@@ -95,10 +96,10 @@ class Trial:
             d for d in self.bench.deviations if not (d.name in seen or seen.update({d.name: None}))
         ]
         return Verdict(
-            target=candidate.name,
+            target=legible(candidate.name),
             model=candidate.model,
             kind=candidate.kind,
-            text=candidate.text,
+            text=legible(candidate.text),
             outcomes=[self.outcomes[c.name] for c in self.checks if c.name in self.outcomes],
             causes=tuple(self.bench.causes),
             deviations=tuple(deviations),
@@ -109,7 +110,12 @@ class Trial:
 
 @contextmanager
 def trial(
-    target: str, model: str, *, command: bool = False, limit: float = LIMIT
+    target: str,
+    model: str,
+    *,
+    command: bool = False,
+    limit: float = LIMIT,
+    memory: int | None = None,
 ) -> Iterator[Trial]:
     """Give a candidate's trial, and end its process afterwards.
 
@@ -123,6 +129,8 @@ def trial(
         Whether the target is a command line.
     limit : float, optional
         Seconds that an answer may take.
+    memory : int, optional
+        Bytes that the candidate may hold, with all that it starts; 4 GiB if not given.
 
     Raises
     ------
@@ -132,9 +140,10 @@ def trial(
         If a command cannot be run.
     """
     from lockstep.comparisons.validation.candidate import Candidate
+    from lockstep.comparisons.validation.channel import MEMORY
 
     make = Candidate.of_command if command else Candidate.of
-    candidate = make(target, model, limit)
+    candidate = make(target, model, limit, MEMORY if memory is None else memory)
     with candidate:
         candidate.describe()
         yield Trial(candidate, limit)
@@ -146,6 +155,7 @@ def validate(
     *,
     command: bool = False,
     limit: float = LIMIT,
+    memory: int | None = None,
     announce: Callable[[Check], None] = lambda _: None,
     only: Callable[[Check], bool] = lambda _: True,
 ) -> Verdict:
@@ -153,14 +163,14 @@ def validate(
 
     Parameters
     ----------
-    target, model, command, limit
+    target, model, command, limit, memory
         As for `trial`.
     announce : callable, optional
         Called with each check before it is carried out.
     only : callable, optional
         Which checks to carry out.
     """
-    with trial(target, model, command=command, limit=limit) as held:
+    with trial(target, model, command=command, limit=limit, memory=memory) as held:
         for check in held.checks:
             if only(check):
                 announce(check)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from lockstep import models
+from lockstep.comparisons.exact import Twin, twin
 from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.comparisons.validation import problems
+from lockstep.comparisons.validation.binding import field_names
 from lockstep.comparisons.validation.candidate import Candidate, Result
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.problems import HMM, Arrays, Problem
-from lockstep.comparisons.validation.targets import field_names
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
 from lockstep.models.records import Floats, entries
 
@@ -79,13 +80,27 @@ class Bench:
         return models.load(self.candidate.model)
 
     @property
+    def exact(self) -> Twin:
+        """The model's EM at 50 digits.
+
+        Raises
+        ------
+        NotChecked
+            If it has none.
+        """
+        try:
+            return twin(self.candidate.model)
+        except LookupError as error:
+            raise NotChecked(str(error)) from None
+
+    @property
     def hmm(self) -> bool:
         """Whether the model is the hidden Markov model."""
         return self.candidate.model == HMM
 
     def general(self, seed: int, K: int, size: int) -> Problem:
         """Return a general problem of a kind that the candidate takes."""
-        one = self.candidate.one_sequence
+        one = bool(self.candidate.one_sequence)
         return problems.general(self.candidate.model, seed, K, size, one=one)
 
     def record(self, arrays: Mapping[str, Floats]) -> Any:
@@ -135,7 +150,10 @@ class Bench:
         ------
         Failed
         """
-        found = self.raw(problem, iterations).parameters
+        return self.accepted(self.raw(problem, iterations).parameters, problem, iterations)
+
+    def accepted(self, found: Arrays, problem: Problem, iterations: int = 0) -> Arrays:
+        """Return the model's parameters among those found, as `iterate` does."""
         self.shaped(found, problem)
         for name in self.fields:
             if not np.isfinite(found[name]).all():

@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lockstep.comparisons.validation.channel import Channel, TroubleError, worker
+from lockstep.comparisons.legible import legible
+from lockstep.comparisons.validation.channel import (
+    MEMORY,
+    Channel,
+    StartError,
+    TroubleError,
+    worker,
+)
 from lockstep.comparisons.validation.problems import Arrays, Problem, plain
+from lockstep.models.records import Floats
 
 FIRST = 3
 """The first answer may take this many times the limit: something may have to be compiled."""
 
 LOADING = 60.0
 """Seconds that importing a target may take, at least."""
+
+
+DESCRIPTION: dict[str, Any] = {
+    "kind": str,
+    "text": str,
+    "from_start": bool,
+    "one_sequence": bool | None,
+    "estimator": bool,
+    "pair": bool,
+}
+"""What a Python target is described by."""
 
 
 class UnusableError(Exception):
@@ -74,27 +94,28 @@ class Candidate:
     kind: str = "program"
     text: str = ""
     from_start: bool = True
-    one_sequence: bool = False
+    one_sequence: bool | None = None
     estimator: bool = False
     pair: bool = False
     answered: bool = False
 
     @classmethod
-    def of(cls, target: str, model: str, limit: float) -> Candidate:
+    def of(cls, target: str, model: str, limit: float, memory: int = MEMORY) -> Candidate:
         """Return the candidate that a Python target names."""
-        channel = Channel(worker(sys.executable, target, model), limit)
+        channel = Channel(worker(sys.executable, target, model), limit, memory)
         return cls(target, model, channel, python=True)
 
     @classmethod
-    def of_command(cls, command: str, model: str, limit: float) -> Candidate:
+    def of_command(cls, command: str, model: str, limit: float, memory: int = MEMORY) -> Candidate:
         """Return the candidate behind a command line."""
         try:
             words = shlex.split(command)
         except ValueError as error:
-            raise UnusableError(f"--command {command!r}: {error}") from None
+            raise UnusableError(f"--command {legible(repr(command))}: {error}") from None
         if not words:
             raise UnusableError("--command is empty")
-        return cls(command, model, Channel(words, limit), python=False, text=command)
+        channel = Channel(words, limit, memory)
+        return cls(command, model, channel, python=False, text=command)
 
     def __enter__(self) -> Candidate:
         return self
@@ -111,25 +132,43 @@ class Candidate:
         """
         if not self.python:
             return
+        question = {"op": "describe", "one_sequence": self.one_sequence}
         try:
-            said = self.channel.ask({"op": "describe"}, max(LOADING, self.channel.limit))
+            said = self.channel.ask(question, max(LOADING, self.channel.limit))
         except TroubleError as trouble:
             shown = f"\n{trouble.detail}" if trouble.detail else ""
-            message = f"{self.name} cannot be loaded: {trouble.message}{shown}"
+            message = f"{legible(self.name)} cannot be loaded: {trouble.message}{shown}"
             raise UnusableError(message) from None
         if "unusable" in said:
-            shown = f"\n{said['traceback'].rstrip()}" if said.get("traceback") else ""
-            raise UnusableError(said["unusable"] + shown)
-        for name in ("kind", "text", "from_start", "one_sequence", "estimator", "pair"):
+            shown = str(said.get("traceback", "")).rstrip()
+            raise UnusableError("\n".join(filter(None, (str(said["unusable"]), shown))))
+        if not all(isinstance(said.get(name), kind) for name, kind in DESCRIPTION.items()):
+            raise UnusableError(f"{legible(self.name)} cannot be loaded: it answers in our place")
+        for name in DESCRIPTION:
             setattr(self, name, said[name])
+        if self.one_sequence is None:
+            self.one_sequence = self._takes_one()
+
+    def _takes_one(self) -> bool:
+        """Return whether it takes a single sequence, which only trying can tell."""
+        try:
+            said = self.channel.ask({"op": "takes_one"}, FIRST * self.channel.limit)
+        except TroubleError:  # the checks will find the same
+            return False
+        return said.get("one_sequence") is True
 
     def ask(self, question: dict[str, Any], limit: float | None = None) -> dict[str, Any]:
         """Return the answer to a question about this model, from a new process if need be."""
-        if self.python and not self.channel.running:
-            self.describe()
-        if not self.answered:
-            limit = FIRST * (limit or self.channel.limit)
-        answer = self.channel.ask({"model": self.model, **question}, limit)
+        try:
+            if self.python and not self.channel.running:
+                self.describe()
+            if not self.answered:
+                limit = FIRST * (limit or self.channel.limit)
+            answer = self.channel.ask({"model": self.model, **question}, limit)
+        except (UnusableError, StartError) as error:
+            if not (self.python or self.answered):
+                raise
+            raise TroubleError("crashed", f"it cannot be started again: {error}") from None
         self.answered = True
         return answer
 
@@ -142,40 +181,83 @@ class Candidate:
             If there is no answer, or none that can be read.
         """
         question = {"op": "iterate", **problem.to_json(), "iterations": iterations}
-        return _result(self.ask(question, limit))
+        began = time.perf_counter()
+        answer = self.ask(question, limit)
+        return _result(answer, time.perf_counter() - began)
 
     def configured(self, data: Any, dims: Mapping[str, int], seed: int) -> Result:
         """Return the candidate's own fit, from its own start."""
         question = {"op": "configured", "data": plain(data), **dims, "seed": seed}
-        return _result(self.ask(question))
+        began = time.perf_counter()
+        answer = self.ask(question)
+        return _result(answer, time.perf_counter() - began)
 
     def expect(self, problem: Problem) -> dict[str, Any]:
         """Return what a candidate's E-step expects, as far as it is recognised."""
-        found = self.ask({"op": "expect", **problem.to_json()})["expectation"]
-        return {name: np.array(value, dtype=np.float64) for name, value in found.items()}
+        found = self.ask({"op": "expect", **problem.to_json()}).get("expectation")
+        if not isinstance(found, dict):
+            raise TroubleError("rubbish", "answered without an object 'expectation'")
+        return {name: _array(value, name) for name, value in found.items()}
+
+    def habits(self, problem: Problem, limit: float) -> list[tuple[str, str]]:
+        """Return an estimator's habits: their names, and the evidence."""
+        found = self.ask({"op": "habits", **problem.to_json()}, limit).get("habits")
+        if not isinstance(found, list) or not all(isinstance(habit, dict) for habit in found):
+            raise TroubleError("rubbish", "answered without a list 'habits'")
+        return [(str(habit.get("name")), str(habit.get("evidence"))) for habit in found]
 
 
-def _result(answer: dict[str, Any]) -> Result:
+def _result(answer: dict[str, Any], elapsed: float) -> Result:
     given = answer.get("parameters")
     if not isinstance(given, dict):
         raise TroubleError("rubbish", "answered without an object 'parameters'")
-    arrays = {}
-    for name, value in given.items():
-        try:
-            arrays[str(name)] = np.array(value, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise TroubleError(
-                "rubbish", f"answered with {name} that are no array of numbers"
-            ) from None
-    score = answer.get("log_likelihood")
-    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise TroubleError(
-            "rubbish", f"answered with the log_likelihood {score!r:.80}, which is no number"
-        )
+    seconds = answer.get("seconds")
     return Result(
-        arrays,
-        None if score is None else float(score),
-        answer.get("seconds"),
-        tuple(answer.get("mutated", ())),
-        tuple(answer.get("halves", ())),
+        {name: _array(value, name) for name, value in given.items()},
+        _score(answer.get("log_likelihood")),
+        # By a clock that the candidate may have changed: no longer than by ours.
+        seconds if isinstance(seconds, float) and 0 < seconds <= elapsed else None,
+        _known(answer.get("mutated"), ("data", "parameters")),
+        _known(answer.get("halves"), tuple(given)),
     )
+
+
+def _array(value: Any, name: str) -> Floats:
+    """Return numbers in lists as an array; null stands for NaN."""
+    level = [value]
+    while level:
+        lists = [item for item in level if isinstance(item, list)]
+        if not all(_is_number(item) for item in level if not isinstance(item, list)):
+            raise TroubleError("rubbish", f"answered with {name} that are no array of numbers")
+        level = [item for items in lists for item in items]
+    try:
+        return np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TroubleError(
+            "rubbish", f"answered with {name} that are no array of numbers"
+        ) from None
+    except OverflowError:
+        raise TroubleError(
+            "rubbish", f"answered with {name} that are beyond any double: an integer too large"
+        ) from None
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _score(value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        if _is_number(value):
+            return float(value)
+    except OverflowError:
+        pass
+    raise TroubleError(
+        "rubbish", f"answered with the log_likelihood {value!r:.80}, which is no number"
+    )
+
+
+def _known(value: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in value) if isinstance(value, list) else ()

@@ -1,7 +1,8 @@
 """A candidate in a process of its own: one question a line, one answer a line, both JSON.
 
-Whatever it does there (hang, crash, print rubbish) ends in a `TroubleError` here, and the next
-question finds a new process.
+Whatever it does there (hang, crash, print rubbish, take all memory, leave processes behind) ends in
+a `TroubleError` here, and the next question finds a new process. Its output is read all the time
+and kept only as far as it can be an answer, or its last words.
 """
 
 from __future__ import annotations
@@ -10,21 +11,39 @@ import contextlib
 import json
 import os
 import queue
+import secrets
 import signal
+import socket
 import subprocess
-import tempfile
+import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
-type Trouble = Literal["hung", "crashed", "rubbish", "refused"]
+from lockstep.comparisons.legible import legible
+from lockstep.comparisons.validation import keeper
 
-LONGEST = 2**28
-"""Characters of a line at the most: beyond it no answer is to be expected."""
+type Trouble = Literal["hung", "crashed", "rubbish", "refused", "greedy"]
+
+LONGEST = 2**25
+"""Bytes of an answer at the most."""
+
+NESTED = 2**21
+"""Lists and objects in an answer at the most: empty ones take twenty times their bytes."""
+
+WAITING = 4
+"""Lines that are kept until they are asked for; an answer is one."""
+
+LAST_WORDS = 2**14
+"""Bytes of standard error that are kept."""
 
 SHOWN = 200
 """Characters of an answer that are quoted."""
+
+MEMORY = 2**32
+"""Bytes that a candidate may hold with all its processes, unless a caller says otherwise."""
 
 
 class TroubleError(Exception):
@@ -32,16 +51,17 @@ class TroubleError(Exception):
 
     Parameters
     ----------
-    kind : {"hung", "crashed", "rubbish", "refused"}
-        Refused: the candidate answered with an error of its own.
+    kind : {"hung", "crashed", "rubbish", "refused", "greedy"}
+        Refused: the candidate answered with an error of its own. Greedy: it took more than it may.
     message : str
     detail : str, optional
         A traceback, or the last lines on standard error.
     """
 
     def __init__(self, kind: Trouble, message: str, detail: str = "") -> None:
-        super().__init__(message)
-        self.kind, self.message, self.detail = kind, message, detail
+        self.kind, self.message = kind, legible(message)
+        self.detail = "\n".join(legible(detail, 4_000, lines=True).splitlines()[-12:])
+        super().__init__(self.message)
 
 
 class StartError(Exception):
@@ -57,13 +77,19 @@ class Channel:
         The program and its arguments.
     limit : float
         Seconds that an answer may take.
+    memory : int, optional
+        Bytes that the process and its descendants may hold.
     """
 
-    def __init__(self, command: Sequence[str], limit: float) -> None:
-        self.command, self.limit = list(command), limit
-        self._process: subprocess.Popen[str] | None = None
-        self._errors: IO[bytes] | None = None
-        self._lines: queue.Queue[str | None] = queue.Queue()
+    def __init__(self, command: Sequence[str], limit: float, memory: int = MEMORY) -> None:
+        self.command, self.limit, self.memory = list(command), limit, memory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
+        self._mark = ""
+        self._lines: queue.Queue[bytes | None] = queue.Queue()
+        self._last_words = bytearray()
+        self._reading: list[threading.Thread] = []
+        self._writing: list[threading.Thread] = []
         self._asked = 0
 
     def __enter__(self) -> Channel:
@@ -77,25 +103,36 @@ class Channel:
         """Whether there is a process to ask."""
         return self._process is not None
 
-    def _start(self) -> subprocess.Popen[str]:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        try:
-            process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._errors.close()
-            raise StartError(f"cannot run {self.command[0]}: {error.strerror or error}") from None
-        self._process, self._lines = process, queue.Queue()
-        threading.Thread(target=_read, args=(process.stdout, self._lines), daemon=True).start()
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Start the candidate with its `keeper`, and whoever reads what it says."""
+        self._line, theirs = socket.socketpair()
+        self._mark = secrets.token_hex(16)
+        with theirs:
+            kept = [keeper.__file__, str(theirs.fileno()), str(self.memory), *self.command]
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", *kept],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    start_new_session=True,
+                    pass_fds=(theirs.fileno(),),
+                    env={**os.environ, keeper.MARK: self._mark},
+                )
+            except (OSError, ValueError) as error:
+                self._line.close()
+                raise StartError(self._unstarted(str(error))) from None
+        self._process, self._lines, self._last_words = process, queue.Queue(), bytearray()
+        self._reading = [
+            _begun(_read, process.stdout, self._lines),
+            _begun(_drain, process.stderr, self._last_words),
+        ]
+        self._writing = []
         return process
+
+    def _unstarted(self, why: str) -> str:
+        return f"cannot run {legible(self.command[0])}: {legible(why)}"
 
     def ask(self, question: dict[str, Any], limit: float | None = None) -> dict[str, Any]:
         """Return the answer to one question.
@@ -119,44 +156,62 @@ class Channel:
         self._asked += 1
         name = f"q{self._asked}"
         line = json.dumps({"id": name, **question}) + "\n"
-        threading.Thread(target=_write, args=(process.stdin, line), daemon=True).start()
+        self._writing = [thread for thread in self._writing if thread.is_alive()]
+        self._writing.append(_begun(_write, process.stdin, line.encode()))
         try:
-            answered = self._lines.get(timeout=limit)
+            answered = self._lines.get(timeout=min(limit, threading.TIMEOUT_MAX))
         except queue.Empty:
             self.close()
             raise TroubleError("hung", f"no answer within {limit:g} s") from None
         if answered is None:
-            code, said = self._end()
-            raise TroubleError("crashed", f"its process ended {code}", said)
+            raise self._ended()
         try:
-            answer = json.loads(answered)
-        except (ValueError, RecursionError):
+            answer = _parsed(answered)
+        except (ValueError, RecursionError) as error:
             self.close()
-            raise TroubleError("rubbish", f"printed {_short(answered)}, which is no JSON") from None
+            what = str(error) if isinstance(error, _TooMuchError) else "which is no JSON"
+            raise TroubleError("rubbish", f"printed {_short(answered)}, {what}") from None
         if not isinstance(answer, dict) or answer.get("id") != name:
             self.close()
             raise TroubleError(
                 "rubbish", f"answered {_short(answered)}, which does not have the id {name!r}"
             )
         if "error" in answer:
-            detail = str(answer.get("traceback", ""))
-            raise TroubleError("refused", str(answer["error"]), detail)
+            said, detail = str(answer["error"]), str(answer.get("traceback", ""))
+            if answer.get("memory") is True:
+                raise TroubleError("greedy", f"{self._too_much()} ({said})", detail)
+            raise TroubleError("refused", said, detail)
         return answer
 
-    def _end(self) -> tuple[str, str]:
-        """Return how the process ended, and what it said on standard error."""
-        assert self._process is not None
-        assert self._errors is not None
+    def _too_much(self) -> str:
+        return f"takes more than {self.memory / 2**30:.3g} GiB of memory"
+
+    def _ended(self) -> Exception:
+        """Return what there is to say of a process that will answer no more."""
+        assert self._line is not None
+        self._line.settimeout(1)
         try:
-            code = self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            how = "its output without ending itself"
-        else:
-            how = f"with status {code}" if code >= 0 else f"by signal {signal.Signals(-code).name}"
-        self._errors.seek(0)
-        said = self._errors.read().decode("utf-8", "replace")
+            fate = self._line.recv(2**12).decode("utf-8", "replace")
+        except TimeoutError:
+            fate = "open"
+        except OSError:
+            fate = ""
         self.close()
-        return how, "\n".join(said.splitlines()[-12:])
+        word, _, told = fate.partition(" ")
+        detail = bytes(self._last_words).decode("utf-8", "replace")
+        if word == "unstarted":
+            return StartError(self._unstarted(told))
+        if word == "memory":
+            return TroubleError("greedy", self._too_much(), detail)
+        if word == "processes":
+            allowed = f"more than {keeper.PROCESSES}"
+            return TroubleError("greedy", f"has {told} processes at the same time, {allowed}")
+        if word == "ended":
+            code = int(told)
+            how = f"with status {code}" if code >= 0 else f"by signal {_signal(-code)}"
+            return TroubleError("crashed", f"its process ended {how}", detail)
+        how = "its output without ending itself" if word else "itself and what watched it"
+        return TroubleError("crashed", f"its process ended {how}", detail)
 
     def close(self, *, at_once: bool = True) -> None:
         """End the process and whatever it started.
@@ -170,39 +225,104 @@ class Channel:
         if process is None:
             return
         assert process.stdin is not None
-        if not at_once:
-            _close_quietly(process.stdin)
+        assert self._line is not None
+        if not at_once and not any(thread.is_alive() for thread in self._writing):
+            process.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=0.5)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        _close_quietly(process.stdin)
-        if self._errors is not None:
-            self._errors.close()
+        with contextlib.suppress(OSError):  # the keeper ends all when it hears no more
+            self._line.shutdown(socket.SHUT_WR)
+        try:
+            process.wait(timeout=2 * keeper.PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._sweep()
+        for thread in (*self._reading, *self._writing):  # nobody is left who could hold the pipes
+            thread.join(timeout=1)
+        self._line.close()
+        if not any(thread.is_alive() for thread in self._writing):
+            process.stdin.close()
+
+    def _sweep(self) -> None:
+        """Kill what is left if the candidate has killed its keeper."""
+        until = time.monotonic() + keeper.PATIENCE
+        while (left := keeper.marked(self._mark)) and time.monotonic() < until:
+            keeper.kill(left)
+            time.sleep(0.01)
 
 
-def _close_quietly(stream: IO[str]) -> None:
-    with contextlib.suppress(OSError, ValueError):  # unwritten questions to one that is gone
-        stream.close()
+def _begun(function: Callable[..., None], *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=function, args=arguments, daemon=True)
+    thread.start()
+    return thread
 
 
-def _write(stream: IO[str], line: str) -> None:
+def _signal(number: int) -> str:
+    """Return a signal's name; those for real time have none of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        first = getattr(signal, "SIGRTMIN", None)
+        return f"SIGRTMIN+{number - first}" if first and number > first else str(number)
+
+
+def _write(stream: IO[bytes], line: bytes) -> None:
+    left = memoryview(line)
     with contextlib.suppress(OSError, ValueError):  # the reader tells that the process has ended
-        stream.write(line)
-        stream.flush()
+        while left:
+            left = left[stream.write(left) or 0 :]
 
 
-def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
+def _read(stream: IO[bytes], lines: queue.Queue[bytes | None]) -> None:
+    """Put lines into the queue, and None at the end; drop what nobody will ask for."""
+    line = bytearray()
+
+    def ended() -> None:
+        if line.strip() and lines.qsize() < WAITING:
+            lines.put(bytes(line))
+        line.clear()
+
     with stream:
-        while line := stream.readline(LONGEST):
-            if line.strip():
-                lines.put(line)
+        while piece := stream.read(2**16):
+            first, *others = piece.split(b"\n")
+            line += first if len(line) <= LONGEST else b""
+            for other in others:
+                ended()
+                line += other
+    ended()
     lines.put(None)
 
 
-def _short(text: str) -> str:
-    text = text.strip()
+def _drain(stream: IO[bytes], last: bytearray) -> None:
+    """Read to the end, and keep the last words."""
+    with stream:
+        while piece := stream.read(2**16):
+            last += piece
+            del last[:-LAST_WORDS]
+
+
+class _TooMuchError(ValueError):
+    """An answer that is not worth reading."""
+
+
+def _parsed(line: bytes) -> Any:
+    """Return what a line says, its words legible."""
+    if len(line) > LONGEST or line.count(b"[") + line.count(b"{") > NESTED:
+        raise _TooMuchError("which is longer than any answer")
+    return json.loads(line.decode("utf-8", "replace"), object_pairs_hook=_legible)
+
+
+def _legible(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose names and words can be shown; a log keeps its lines."""
+    return {
+        legible(k): legible(v, 10_000, lines=k == "traceback") if isinstance(v, str) else v
+        for k, v in pairs
+    }
+
+
+def _short(line: bytes) -> str:
+    text = line[: 4 * SHOWN + 4].decode("utf-8", "replace").strip()
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
 
 

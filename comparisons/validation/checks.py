@@ -35,7 +35,7 @@ def own_optimum(bench: Bench) -> Passed:
     for seed in (71, 72, 73):
         problem = bench.general(seed, 2, 200)
         found = bench.candidate.configured(problem.data, problem.dims, seed=0).parameters
-        bench.shaped(found, problem)
+        found = bench.accepted(found, problem)
         in_space(bench.model, found, None)
         score = bench.score(found, problem)
         best = _best(bench, problem)
@@ -87,10 +87,9 @@ def habits(bench: Bench) -> Passed:
     if not (bench.candidate.estimator and bench.candidate.from_start):
         raise NotChecked("it is no estimator that begins where it is told")
     problem = bench.general(43, 2, 80)
-    said = bench.candidate.ask({"op": "habits", **problem.to_json()}, 3 * bench.limit)
-    for habit in said["habits"]:
-        bench.deviations.append(Deviation(habit["name"], habit["evidence"]))
-    number = len(said["habits"])
+    habits = bench.candidate.habits(problem, 3 * bench.limit)
+    bench.deviations += [Deviation(name, evidence) for name, evidence in habits]
+    number = len(habits)
     return Passed(f"{number} found, listed below" if number else "none found")
 
 
@@ -260,8 +259,8 @@ def carry_out(check: Check, bench: Bench) -> Outcome:
         # A singular covariance, say, where no check before looked for one.
         status, message = Status.FAILED, f"its parameters cannot be judged: {error}"
     except TroubleError as trouble:
-        words = {"hung": "it hangs: ", "crashed": "it crashes: ", "rubbish": "it ", "refused": ""}
-        status, message = Status.FAILED, words[trouble.kind] + trouble.message
+        words = {"hung": "it hangs: ", "crashed": "it crashes: ", "refused": ""}
+        status, message = Status.FAILED, words.get(trouble.kind, "it ") + trouble.message
         detail = trouble.detail
     return Outcome(
         name=check.name,

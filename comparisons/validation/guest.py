@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lockstep.comparisons.legible import legible
+
 if TYPE_CHECKING:
     from lockstep.comparisons.problem import Problem
     from lockstep.comparisons.validation.candidate import Candidate
@@ -41,11 +43,11 @@ class Guest:
         self.target, self.model, self.command, self.limit = target, model, command, limit
         self.from_start, self.estimator = from_start, estimator
         words = target.split() if command else [target]
-        self.NAME = " ".join(Path(word).name for word in words)
+        self.NAME = legible(" ".join(Path(word).name for word in words))
         if not command and ".py:" not in target:
-            self.NAME = target.rpartition(":")[2]
+            self.NAME = legible(target.rpartition(":")[2])
         self.PACKAGE = target.split()[0] if command else target.split(":")[0].split(".")[0]
-        self.SUMMARY = f"the candidate {target}"
+        self.SUMMARY = legible(f"the candidate {target}")
 
     def unsupported(self, problem: Problem) -> str | None:
         """Return why it cannot do this problem, or None if it can."""
@@ -88,6 +90,8 @@ def invited(target: str, model: str, *, command: bool, limit: float) -> Guest:
 
 
 def _fit(candidate: Candidate, problem: Problem) -> PointFit:
+    import numpy as np
+
     from lockstep import models
     from lockstep.comparisons.problem import Mode
     from lockstep.comparisons.validation.bench import Bench, in_space
@@ -112,10 +116,12 @@ def _fit(candidate: Candidate, problem: Problem) -> PointFit:
             iterations=n_iter,
             path=stack(path),
         )
+    start = model.start(problem.data, problem.dims, np.random.default_rng(problem.seed))
     result = candidate.configured(problem.data, problem.dims, problem.seed)
-    in_space(model, result.parameters, None)
+    found = bench.accepted(result.parameters, Question(problem.data, start.arrays()))
+    in_space(model, found, None)
     return PointFit(
-        parameters=model.Parameters(**{k: result.parameters[k] for k in bench.fields}),
+        parameters=model.Parameters(**found),
         status=Status.CONVERGED,
         message="it returned, and says no more",
         iterations=0,

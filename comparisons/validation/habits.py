@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lockstep.comparisons.validation.targets import Arrays, Estimator
+from lockstep.comparisons.validation.binding import Arrays
+from lockstep.comparisons.validation.calling import Estimator
 
 
 def measured(adapter: Estimator, start: Arrays, data: Any) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lockstep.comparisons.judging import LOCKSTEP
-from lockstep.comparisons.validation import exact, problems
+from lockstep.comparisons.validation import problems
 from lockstep.comparisons.validation.bench import Bench, Failed, NotChecked, Passed, first_line
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.problems import Arrays, Problem
@@ -33,7 +33,7 @@ def _against_exact(
     cause: Callable[[Arrays | None], Cause | None] = lambda _: None,
 ) -> Passed:
     """Compare one iteration with 50 digits, or with all paths."""
-    expected = exact.iteration(problem.start, problem.data)
+    expected = bench.exact.iteration(problem.start, problem.data)
     try:
         found = bench.iterate(problem)
     except Failed as failed:
@@ -70,7 +70,7 @@ def _with_epsilon(
     epsilon = float(expected["weights"][k] * problem.size * (right[i] / mine[i] - 1))
     if not 0 < epsilon <= EPSILON:
         return None
-    r = exact.expectation(problem.start, problem.data)[0]["responsibilities"]
+    r = bench.exact.expectation(problem.start, problem.data)[0]["responsibilities"]
     x = problem.data.reshape(problem.size, -1)
     n = r.sum(axis=0) + epsilon
     means = r.T @ x / n[:, None]
@@ -106,7 +106,7 @@ def far_away(bench: Bench) -> Passed:
         if found is None:
             return _underflow(bench, evidence, mend)
         rest = replace(problem, data=np.delete(problem.data, 4, axis=0))
-        without = exact.iteration(rest.start, rest.data)
+        without = bench.exact.iteration(rest.start, rest.data)
         if bench.apart({**found, "weights": without["weights"]}, without)[0] < LOCKSTEP:
             return _underflow(
                 bench,
@@ -176,7 +176,7 @@ def one_observation(bench: Bench) -> Passed:
         if trouble.kind != "refused":
             raise
         return Passed(f"it refuses: {first_line(trouble.message)}")
-    expected = exact.iteration(problem.start, problem.data)
+    expected = bench.exact.iteration(problem.start, problem.data)
     if bench.hmm:
         _open_rows(bench, problem, found, expected)
         bench.equal(found, expected, LOCKSTEP, "all paths enumerated", 1)
@@ -219,7 +219,7 @@ def length_one(bench: Bench) -> Passed:
         return replace(
             result, message=f"right among others; alone refused: {first_line(trouble.message)}"
         )
-    expected = exact.iteration(alone.start, alone.data)
+    expected = bench.exact.iteration(alone.start, alone.data)
     _open_rows(bench, alone, found, expected)
     bench.equal(found, expected, LOCKSTEP, "all paths enumerated", 1)
     return result

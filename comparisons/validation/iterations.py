@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lockstep.comparisons.judging import LOCKSTEP
-from lockstep.comparisons.validation import exact, problems
+from lockstep.comparisons.validation import problems
 from lockstep.comparisons.validation.bench import Bench, Failed, NotChecked, Passed, in_space
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.problems import Arrays, Problem
@@ -107,7 +107,7 @@ def e_step(bench: Bench) -> Passed:
                 "what the E-step returns is not in a form that is known: responsibilities (N, K), "
                 "or for one sequence gamma (T, K) and xi (T-1, K, K)"
             )
-        expected, _ = exact.expectation(problem.start, problem.data)
+        expected, _ = bench.exact.expectation(problem.start, problem.data)
         if "counts" in found:
             expected["counts"] = expected["responsibilities"].sum(axis=0)
         for name, array in found.items():
@@ -134,7 +134,7 @@ def first_step(bench: Bench) -> Passed:
     worst = (0.0, "")
     for seed in (51, 52):
         problem = _tiny(bench, seed)
-        expected = exact.iteration(problem.start, problem.data)
+        expected = bench.exact.iteration(problem.start, problem.data)
         how = "all paths enumerated" if bench.hmm else "50 digits"
         found = bench.iterate(problem)
         worst = max(worst, bench.equal(found, expected, LOCKSTEP, f"by {how}", 1))
@@ -154,7 +154,7 @@ def log_likelihood(bench: Bench) -> Passed:
                 continue
             seen += 1
             bench.shaped(result.parameters, problem)
-            _, true = exact.expectation(result.parameters, problem.data)
+            _, true = bench.exact.expectation(result.parameters, problem.data)
             off = abs(result.log_likelihood - true)
             if off <= FIRST_STEP * abs(true):
                 worst = max(worst, off)
@@ -172,7 +172,7 @@ def _explain_log_likelihood(
     """Note a log-likelihood that is another known quantity, or raise Failed."""
     N, D = problem.size, 2 if "covariances" in problem.start else 1
     before = bench.raw(problem, n - 1).parameters if n else problem.start
-    stale = exact.expectation(before, problem.data)[1] if n else np.nan
+    stale = bench.exact.expectation(before, problem.data)[1] if n else np.nan
     harmless = {
         "log-likelihood of the parameters before the last M-step": stale,
         "log-likelihood per observation": true / N,

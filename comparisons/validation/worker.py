@@ -10,10 +10,12 @@ import json
 import os
 import sys
 import threading
-import time
 import traceback
 from pathlib import Path
+from time import perf_counter, sleep  # ours, whatever a target makes of the module
 from typing import Any
+
+from lockstep.comparisons.legible import legible, said
 
 
 def main(target: str, model_name: str, folder: str) -> None:
@@ -28,8 +30,7 @@ def main(target: str, model_name: str, folder: str) -> None:
     serve = Server(target, model_name, Path(folder))
     for line in questions:
         question = json.loads(line)
-        answer = {"id": question["id"], **serve(question)}
-        answers.write(json.dumps(answer) + "\n")
+        answers.write(serve.line(question))
         answers.flush()
 
 
@@ -38,7 +39,7 @@ def _end_with_parent() -> None:
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(1)
+            sleep(1)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -57,12 +58,27 @@ class Server:
             answer: dict[str, Any] = getattr(self, f"do_{question['op']}")(question)
             return answer
         except BaseException as error:  # noqa: BLE001 - also SystemExit: the target's, not ours
-            frames = traceback.extract_tb(error.__traceback__)
-            theirs = [f for f in frames if Path(f.filename).parent != Path(__file__).parent]
-            shown = "".join(traceback.format_list(theirs)[-4:])
-            return {"error": f"{type(error).__name__}: {error}", "traceback": shown}
+            return self.trouble(error)
 
-    def do_describe(self, _: dict[str, Any]) -> dict[str, Any]:
+    def line(self, question: dict[str, Any]) -> str:
+        """Return the answer as the line that is sent."""
+        answer = {"id": question["id"], **self(question)}
+        try:
+            return json.dumps(answer) + "\n"
+        except BaseException as error:  # noqa: BLE001 - something in it is no JSON
+            return json.dumps({"id": question["id"], **self.trouble(error)}) + "\n"
+
+    def trouble(self, error: BaseException) -> dict[str, Any]:
+        """Return an exception as an answer."""
+        frames = _frames(error, 50)
+        theirs = [f for f in frames if Path(f.filename).parent != Path(__file__).parent]
+        return {
+            "error": said(error),
+            "traceback": _shown(theirs[-4:]),
+            "memory": isinstance(error, MemoryError),
+        }
+
+    def do_describe(self, question: dict[str, Any]) -> dict[str, Any]:
         """Load the target and say what it is."""
         from lockstep.comparisons.validation import targets
 
@@ -77,22 +93,22 @@ class Server:
             cause = error.__cause__
             shown = ""
             if cause is not None:
-                frames = traceback.extract_tb(cause.__traceback__)
-                shown = "".join(traceback.format_list(frames)[-2:])
+                shown = _shown(_frames(cause, 2))
             return {"unusable": str(error), "traceback": shown}
-        if self.adapter.hmm and self.adapter.one_sequence is None:
-            self.adapter.one_sequence = self._takes_one()
+        known = question.get("one_sequence")
+        if self.adapter.hmm and self.adapter.one_sequence is None and known is not None:
+            self.adapter.one_sequence = known
         return {
             "kind": self.adapter.kind,
             "text": self.adapter.text,
             "from_start": self.adapter.from_start,
-            "one_sequence": bool(self.adapter.one_sequence),
+            "one_sequence": self.adapter.one_sequence if self.adapter.hmm else False,
             "estimator": isinstance(self.adapter, targets.Estimator),
             "pair": isinstance(self.adapter, targets.Pair),
         }
 
-    def _takes_one(self) -> bool:
-        """Return whether only a single sequence gives an answer, or one of the right shapes."""
+    def do_takes_one(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Try whether only a single sequence gives an answer, or one of the right shapes."""
         import numpy as np
 
         start = {
@@ -111,12 +127,13 @@ class Server:
                 else:
                     answer = self.adapter.configured(data, 2, 3, 0)
                 arrays = {k: np.asarray(a, float) for k, a in answer.parameters.items()}
-            except Exception:  # noqa: BLE001 - that is the answer
+            except BaseException:  # noqa: BLE001 - that is the answer
                 return 0
             right = all(a.shape == start[k].shape for k, a in arrays.items())
             return 2 if right and all(np.isfinite(a).all() for a in arrays.values()) else 1
 
-        return tried(True) > tried(False)
+        self.adapter.one_sequence = tried(True) > tried(False)
+        return {"one_sequence": self.adapter.one_sequence}
 
     def _given(self, question: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         import numpy as np
@@ -131,9 +148,9 @@ class Server:
         start, data = self._given(question)
         kept = targets.copies(data)
         self.adapter.changed.clear()
-        began = time.perf_counter()
+        began = perf_counter()
         answer = self.adapter.iterate(start, data, question["iterations"])
-        seconds = time.perf_counter() - began
+        seconds = perf_counter() - began
         changed = set(self.adapter.changed)
         if not targets.same(data, kept):
             changed.add("data")
@@ -150,17 +167,26 @@ class Server:
 
     def do_configured(self, question: dict[str, Any]) -> dict[str, Any]:
         """Return a fit from the target's own start."""
-        began = time.perf_counter()
+        began = perf_counter()
         data = self.adapter.data(question["data"])
         sizes = question["n_components"], question.get("n_features"), question.get("seed", 0)
-        said: dict[str, Any] = self.adapter.configured(data, *sizes).to_json()
-        return {**said, "seconds": time.perf_counter() - began}
+        found: dict[str, Any] = self.adapter.configured(data, *sizes).to_json()
+        return {**found, "seconds": perf_counter() - began}
 
     def do_habits(self, question: dict[str, Any]) -> dict[str, Any]:
         """Return an estimator's habits, each measured."""
         from lockstep.comparisons.validation import habits
 
         return {"habits": habits.measured(self.adapter, *self._given(question))}
+
+
+def _frames(error: BaseException, number: int) -> list[traceback.FrameSummary]:
+    return list(traceback.extract_tb(error.__traceback__, limit=-number))
+
+
+def _shown(frames: list[traceback.FrameSummary]) -> str:
+    """Return frames as a traceback shows them; their lines may have any length."""
+    return legible("".join(traceback.format_list(frames)), 10_000, lines=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ The files in ``v1`` are the vectors, one file a model, in JSON that ``v1/schema.
 docs/conformance.md says how to use them. Here they are read, and answers are judged.
 
 A vector asks for the parameters after some numbers of iterations from a given start. What it
-expects was computed at 50 digits by `lockstep.comparisons.vectors.exact`, which shares no code with
+expects was computed at 50 digits by `lockstep.comparisons.exact`, which shares no code with
 `models`. An error is counted in units that the scale of the data does not enter: a probability as
 it is; a mean in standard deviations of its component; a variance relative to itself; a covariance
 in products of two standard deviations; a log-likelihood in nats.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "v1"
-MODELS = ("gaussian_mixture_1d", "gaussian_mixture_2d", "categorical_hmm")
+MODELS = tuple(path.stem for path in sorted(FOLDER.glob("*.json")) if path.stem != "schema")
 
 PROBABILITIES = ("weights", "startprob", "transmat", "emissionprob")
 UNITS = {

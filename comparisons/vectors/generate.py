@@ -1,10 +1,10 @@
 """Make the conformance vectors anew: ``make vectors``.
 
-Every number that a vector expects comes from `comparisons.vectors.exact`, at 50 digits; what it
-gives is here and in `comparisons.vectors.cases`. The same files come out each time, byte for byte.
+Every number that a vector expects comes from `comparisons.exact`, at 50 digits; what it gives is
+in the files of `comparisons.vectors.cases`. The same files come out each time, byte for byte.
 
 A tolerance is `ALLOWANCE` times what rounding must cost any program that works in doubles: the
-rounding unit itself, magnified as `exact.Point` says; or, where that is more, the change of the
+rounding unit itself, magnified as `exact` says; or, where that is more, the change of the
 exact answer when every number that is given moves by one unit in its last place, and in every
 iteration variances and logarithms of densities by half of one, up or down at random.
 """
@@ -25,9 +25,10 @@ from typing import Any
 import mpmath
 from mpmath import mpf
 
+from lockstep.comparisons import exact
 from lockstep.comparisons.files import write_whole
-from lockstep.comparisons.vectors import ACCEPTABLE, FOLDER, MODELS, MUST_ERROR, VALID, exact, units
-from lockstep.comparisons.vectors.cases import FLAGS, Case, cases
+from lockstep.comparisons.vectors import ACCEPTABLE, FOLDER, MUST_ERROR, VALID, units
+from lockstep.comparisons.vectors.cases import FLAGS, MODELS, Case, cases
 
 VERSION = 1
 ALLOWANCE = 100
@@ -85,12 +86,12 @@ def follow(case: Case, data: Any, start: exact.Fields, **options: Any) -> dict[i
     """Return the exact points after the case's numbers of iterations, as far as EM goes."""
     points: dict[int, exact.Point] = {}
     try:
-        for n, point in enumerate(exact.em(case.model, start, data, **options)):
+        for n, point in enumerate(exact.twin(case.model).em(start, data, **options)):
             if n in case.iterations:
                 points[n] = point
             if n == max(case.iterations):
                 break
-    except exact.NoMaximumError as error:
+    except exact.UndefinedError as error:
         if case.result == VALID:
             raise UnfitError(f"{case.id}: {error}") from None
     return points
@@ -134,13 +135,16 @@ def refuse_ambiguous(case: Case, points: dict[int, exact.Point]) -> None:
 
 
 def refuse_wrong_recursion(case: Case) -> None:
-    """Check the recursions of a short HMM against all its hidden paths."""
+    """Check one iteration against the one through all latent paths, if there are not too many."""
+    twin = exact.twin(case.model)
     with mpmath.workdps(exact.DIGITS):
-        p = exact.exactly(case.start)
-        ours = exact.hmm_step(p, case.data, True)
-        log_likelihood, truth = exact.hmm_step_by_enumeration(p, case.data)
-        off = distance(truth, ours.parameters)
-        off = max(off, abs(log_likelihood - ours.log_likelihood))
+        p, data = exact.exactly(case.start), twin.data(case.data)
+        truth = twin.enumerated(p, data)
+        if truth is None:
+            return
+        ours = twin.e_step(p, data)
+        new, right = (twin.m_step(p, data, e.statistics, True).parameters for e in (ours, truth))
+        off = max(distance(right, new), abs(truth.log_likelihood - ours.log_likelihood))
         if off > mpf(10) ** -(exact.DIGITS - 5):
             raise UnfitError(f"{case.id}: recursion and enumeration differ by {off}")
 
@@ -148,17 +152,15 @@ def refuse_wrong_recursion(case: Case) -> None:
 def opened_parameters(point: exact.Point) -> exact.Fields:
     """Return the parameters with None in place of what the data leave open."""
     opened = dict(point.parameters)
-    for name, k in point.undetermined:
-        if name == "startprob":
-            opened[name] = _nothing(opened[name])
-        else:
-            opened[name] = [
-                _nothing(each) if i == k else each for i, each in enumerate(opened[name])
-            ]
+    for name, *place in point.undetermined:
+        opened[name] = _nothing(opened[name], *place)
     return opened
 
 
-def _nothing(value: Any) -> Any:
+def _nothing(value: Any, *place: int) -> Any:
+    """Return nested lists with None in place of the numbers at a place, or of all."""
+    if place:
+        return [_nothing(each) if i == place[0] else each for i, each in enumerate(value)]
     return [_nothing(each) for each in value] if isinstance(value, list) else None
 
 
@@ -184,8 +186,7 @@ def record(case: Case) -> dict[str, Any]:
         if "degenerate" in case.flags and n in follow(case, case.data, case.start):
             raise UnfitError(f"{case.id}: {n} iterations go well")
         return head | {"iterations": n}
-    if case.enumerated:
-        refuse_wrong_recursion(case)
+    refuse_wrong_recursion(case)
     points = follow(case, case.data, case.start)
     refuse_ambiguous(case, points)
     conditions = sensitivity(case, points)

@@ -27,9 +27,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lockstep.models import records, simplex
 from lockstep.models.records import Floats, Integers
@@ -42,6 +44,10 @@ type Sequences = tuple[Integers, ...]
 
 MASKED = -1
 """Stands for a symbol that was not observed."""
+
+LARGE = 1e290
+"""As good as infinite, but times zero it is zero: a state that cannot be reached may explain what
+follows so much better than the path does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +93,7 @@ def _flat() -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Prior(records.Record):
+class Prior(records.Prior):
     """Dirichlet priors of the rows: each value is one more than a count seen beforehand.
 
     Attributes
@@ -106,10 +112,25 @@ class Prior(records.Record):
         super().__post_init__()
         simplex.refuse_spiked(**self.arrays())
 
+    def refuse_misfit(self, parameters: records.Parameters) -> None:
+        """Raise ValueError if a field does not broadcast to its parameter, or is not finite."""
+        for (name, array), p in zip(self.arrays().items(), parameters.arrays().values()):
+            sizes = zip(reversed(array.shape), reversed(p.shape))
+            if array.ndim > p.ndim or any(a not in (1, b) for a, b in sizes):
+                raise ValueError(f"{name} has shape {array.shape}; expected () or {p.shape}")
+            if not array.max() <= records.LARGEST:
+                raise ValueError(f"{name} must be finite, and is {array}")
+
     def log_density(self, parameters: Parameters) -> float:
         """Return the log-density without its constant: what MAP-EM adds to the log-likelihood."""
         pairs = zip(self.arrays().values(), parameters.arrays().values())
         return sum(simplex.log_dirichlet(concentration, p) for concentration, p in pairs)
+
+
+def refuse_beyond(symbols: Integers, V: int) -> None:
+    """Raise ValueError if a symbol is not one of -1 .. V - 1."""
+    if len(symbols) and not (symbols.min() >= MASKED and symbols.max() < V):
+        check_chunk((symbols,), {"n_features": V}, missing=True)
 
 
 def emission_likelihoods(parameters: Parameters, symbols: Integers) -> Floats:
@@ -118,7 +139,14 @@ def emission_likelihoods(parameters: Parameters, symbols: Integers) -> Floats:
     Returns
     -------
     ndarray, shape (T, ..., K)
+
+    Raises
+    ------
+    ValueError
+        If a symbol is none of the model's.
     """
+    V = parameters.emissionprob.shape[-1]
+    (symbols,) = check_chunk((symbols,), {"n_features": V}, missing=True)
     b = np.ascontiguousarray(np.moveaxis(parameters.emissionprob[..., symbols], -1, 0))
     b[symbols == MASKED] = 1
     return b
@@ -164,13 +192,15 @@ def backward(parameters: Parameters, symbols: Integers, scales: Floats) -> Float
     Returns
     -------
     ndarray, shape (T, ..., K)
-        ``beta[t, i] = p(x_{t+1} .. x_T | z_t = i) / p(x_{t+1} .. x_T | x_1 .. x_t)``.
+        ``beta[t, i] = p(x_{t+1} .. x_T | z_t = i) / p(x_{t+1} .. x_T | x_1 .. x_t)``, or about
+        `LARGE` if that is less: then the path is not in state i.
     """
     b = emission_likelihoods(parameters, symbols)
     beta = np.ones_like(b)
-    for t in range(len(b) - 2, -1, -1):
-        ahead = b[t + 1] * beta[t + 1] / scales[t + 1][..., None]
-        beta[t] = np.matvec(parameters.transmat, ahead)
+    with np.errstate(over="ignore"):
+        for t in range(len(b) - 2, -1, -1):
+            ahead = np.minimum(b[t + 1] * beta[t + 1] / scales[t + 1][..., None], LARGE)
+            beta[t] = np.matvec(parameters.transmat, ahead)
     return beta
 
 
@@ -188,6 +218,8 @@ def log_likelihood(parameters: Parameters, sequences: Sequences) -> Floats:
     ndarray, shape (...)
         Minus infinity where the symbols are impossible.
     """
+    V = parameters.emissionprob.shape[-1]
+    sequences = check_chunk(sequences, {"n_features": V}, missing=True)
     total = np.zeros(parameters.startprob.shape[:-1])
     with np.errstate(divide="ignore"):
         for symbols in sequences:
@@ -228,23 +260,45 @@ def memberships(parameters: Parameters, sequences: Sequences) -> Floats:
     return np.moveaxis(np.concatenate(gamma), 0, -2)
 
 
-def log_joint(parameters: Parameters, path: Integers, symbols: Integers) -> float:
-    """Return ``log p(z, x)`` of a path of hidden states and the symbols, in nats.
+def log_joint(
+    parameters: Parameters, path: Integers, symbols: Integers, begins: ArrayLike = 0
+) -> float:
+    """Return ``log p(z, x)`` of paths of hidden states and the symbols, in nats.
 
     Parameters
     ----------
     parameters : Parameters
     path, symbols : ndarray of int, shape (T,)
+        Of several sequences one after the other.
+    begins : array_like of int, optional
+        The steps at which a sequence begins.
     """
-    b = emission_likelihoods(parameters, symbols)
+    path = np.asarray(path)
+    if path.shape != symbols.shape:
+        raise ValueError(
+            f"the path has shape {path.shape}; expected {symbols.shape}, as the symbols"
+        )
+    (path,) = check_chunk((path,), {"n_features": parameters.startprob.shape[-1]})
+    moves = np.ones(len(path), bool)
+    moves[np.asarray(begins)] = False
+    seen = symbols != MASKED
     factors = np.concatenate(
         [
-            parameters.startprob[path[:1]],
-            parameters.transmat[path[:-1], path[1:]],
-            b[np.arange(len(path)), path],
+            parameters.startprob[path[~moves]],
+            parameters.transmat[path[:-1], path[1:]][moves[1:]],
+            parameters.emissionprob[path[seen], symbols[seen]],
         ]
     )
     return float(simplex.to_logs(factors).sum())
+
+
+def refuse_impossible(symbols: Integers, scales: Floats, n: int = 0) -> None:
+    """Raise ValueError if sequence n is impossible: a scale that `forward` returned is zero."""
+    for t in np.flatnonzero(scales == 0):
+        raise ValueError(
+            f"sequence {n} is impossible under these parameters: symbol {symbols[t]} at step "
+            f"{t} has probability zero"
+        )
 
 
 def viterbi(parameters: Parameters, symbols: Integers) -> Integers:
@@ -301,21 +355,19 @@ def e_step(
         If a sequence has probability zero: then there is no ``p(z | x)``.
     """
     K, V = parameters.emissionprob.shape
+    sequences = check_chunk(sequences, parameters.dims, missing=True)
     statistics = Statistics(np.zeros(K), np.zeros((K, K)), np.zeros((K, V)))
     total = 0.0
     w = records.checked_weights(weights, len(sequences), "sequence")
     for n in np.flatnonzero(w):
         symbols = sequences[n]
         alpha, scales = forward(parameters, symbols)  # (T, K), (T,)
-        for t in np.flatnonzero(scales == 0):
-            raise ValueError(
-                f"sequence {n} is impossible under these parameters: symbol {symbols[t]} at step "
-                f"{t} has probability zero"
-            )
+        refuse_impossible(symbols, scales, int(n))
         beta = backward(parameters, symbols, scales)  # (T, K)
         gamma = w[n] * alpha * beta  # (T, K)  p(z_t = i | x)                 (13.64)
         b = emission_likelihoods(parameters, symbols)
-        ahead = b[1:] * beta[1:] / scales[1:, None]  # (T-1, K)
+        with np.errstate(over="ignore"):
+            ahead = np.minimum(b[1:] * beta[1:] / scales[1:, None], LARGE)  # (T-1, K)
         emissions = np.zeros((V, K))
         seen = symbols != MASKED
         np.add.at(emissions, symbols[seen], gamma[seen])
@@ -363,8 +415,9 @@ def score(statistics: Statistics, parameters: Parameters) -> Parameters:
     """Return each parameter's partial derivative of the log-likelihood, by Fisher's identity.
 
     The gradient of ``log p(x)`` is the expectation, given x, of the gradient of ``log p(x, z)``:
-    here each expected count over its probability, which is not a number where both are zero. Every
-    entry counts as free; along a row only differences of the derivatives matter.
+    here each expected count over its probability. Where both are zero the count says nothing, and
+    the result is not a number; `gradient` has the derivative there too. Every entry counts as
+    free; along a row only differences of the derivatives matter.
 
     Parameters
     ----------
@@ -376,18 +429,87 @@ def score(statistics: Statistics, parameters: Parameters) -> Parameters:
     return Parameters(*(simplex.score(counts, p) for counts, p in pairs))
 
 
+def gradient(parameters: Parameters, sequences: Sequences) -> tuple[Parameters, float]:
+    """Return the derivatives of the log-likelihood, at zero probabilities too, and its value.
+
+    A probability's derivative is what a unit of it would add to ``log p(x)`` at each step that
+    uses it: ``p(z_t = i, x_1 .. x_t) p(x_{t+1} .. x_T, z_{t+1} = j | z_t = i) / p(x)`` without
+    the factor ``transmat[i, j]``, and so on. No expected count is divided. All is in logarithms,
+    for a state that cannot be reached may explain the rest of a sequence ``e^1000`` times as well
+    as the path does. Every entry counts as free.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    sequences : tuple of ndarray of int
+
+    Returns
+    -------
+    derivatives : Parameters
+        One beyond the largest double is that; not numbers if a sequence is impossible.
+    log_likelihood : float
+        In nats.
+    """
+    logs = [simplex.to_logs(p) for p in parameters.arrays().values()]
+    derivatives = [np.zeros_like(p) for p in logs]
+    total = 0.0
+    with np.errstate(over="ignore"):
+        for symbols in sequences:
+            total += _add_derivatives(logs, symbols, derivatives)
+    if total == -np.inf:
+        return Parameters(*(np.full_like(p, np.nan) for p in logs)), total
+    return Parameters(*map(simplex.bounded, derivatives)), total
+
+
+def _add_derivatives(logs: Sequence[Floats], symbols: Integers, sums: Sequence[Floats]) -> float:
+    """Add a sequence's derivatives to sums; return its log-likelihood."""
+    (log_start, log_A, log_B), (starts, transitions, emissions) = logs, sums
+    T = len(symbols)
+    log_b = np.where(symbols[:, None] == MASKED, 0.0, log_B.T[symbols])  # (T, K)
+    predicted = np.empty_like(log_b)  # log p(z_t | x_1 .. x_{t-1})
+    log_alpha = np.empty_like(log_b)
+    log_scales = np.empty(T)
+    predicted[0] = log_start
+    for t in range(T):
+        if t > 0:
+            predicted[t] = np.logaddexp.reduce(log_alpha[t - 1][:, None] + log_A, axis=0)
+        joint = predicted[t] + log_b[t]
+        log_scales[t] = np.logaddexp.reduce(joint)
+        if log_scales[t] == -np.inf:
+            return -np.inf
+        log_alpha[t] = joint - log_scales[t]
+
+    log_beta = np.zeros_like(log_start)
+    for t in range(T - 1, -1, -1):
+        shown = log_beta - log_scales[t]
+        if symbols[t] != MASKED:
+            emissions[:, symbols[t]] += np.exp(predicted[t] + shown)
+        entered = log_b[t] + shown
+        if t > 0:
+            transitions += np.exp(log_alpha[t - 1][:, None] + entered)
+            log_beta = np.logaddexp.reduce(log_A + entered, axis=1)
+        else:
+            starts += np.exp(entered)
+    return float(log_scales.sum())
+
+
 def sample(
     parameters: Parameters, size: int | Sequence[int], rng: np.random.Generator
 ) -> Sequences:
     """Draw one sequence of `size` symbols, or one of each length in `size`."""
-    lengths = [size] if isinstance(size, int) else size
-    K, V = parameters.emissionprob.shape
+    lengths = size if isinstance(size, Sequence | np.ndarray) else [size]
+    for T in lengths:
+        records.refuse_no_count("size", T, 0)
+    startprob, transmat, emissionprob = (
+        records.normalised(p, name) for name, p in parameters.arrays().items()
+    )
+    K, V = emissionprob.shape
     sequences = []
     for T in lengths:
         z, symbols = 0, np.empty(T, dtype=np.int64)
         for t in range(T):
-            z = int(rng.choice(K, p=parameters.transmat[z] if t else parameters.startprob))
-            symbols[t] = rng.choice(V, p=parameters.emissionprob[z])
+            z = int(rng.choice(K, p=transmat[z] if t else startprob))
+            symbols[t] = rng.choice(V, p=emissionprob[z])
         sequences.append(symbols)
     return tuple(sequences)
 
@@ -401,7 +523,10 @@ def start(
 
     States are in descending order of their probability of symbol 0.
     """
+    if "n_features" not in dims:
+        raise ValueError("dims lack n_features, the number of symbols")
     K, V = dims["n_components"], dims["n_features"]
+    records.refuse_large(K, V)
     emissionprob = rng.dirichlet(np.ones(V), size=K)
     return Parameters(
         startprob=rng.dirichlet(np.ones(K)),
@@ -451,26 +576,59 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
 def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Sequences:
     """Return a part of the data as a tuple of integer sequences.
 
-    As `check_data`, without what can only be asked of the whole.
+    As `check_data`, without what can only be asked of the whole. NaN and NA, which stand for a
+    hole in a column of integers, become -1 if values may be missing.
     """
-    sequences = []
     lowest, V = MASKED if missing else 0, dims.get("n_features", np.iinfo(np.int64).max)
+    try:
+        sequences = tuple(data)
+    except TypeError:
+        raise ValueError(f"data are a {type(data).__name__}; give a tuple of sequences") from None
+    if not sequences:
+        return sequences
+    if all(map(_native, sequences)):  # many short ones are checked at once
+        symbols = np.concatenate(sequences)
+        if symbols.min() >= lowest and symbols.max() < V:
+            return sequences
     wanted = "0, 1, 2, ..." if "n_features" not in dims else f"0 .. {V - 1}"
-    for n, given in enumerate(data):
-        array = np.asarray(given)
-        if array.ndim != 1 or not len(array):
-            raise ValueError(
-                f"sequence {n} has shape {array.shape}; each needs shape (T,) with T >= 1 "
-                "(wrap a single sequence in a tuple)"
-            )
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"sequence {n} has symbols that are no numbers: one is {given[0]!r}")
-        symbols = array.astype(np.int64)
-        for t in np.flatnonzero((symbols != array) | (symbols < lowest) | (symbols >= V)):
-            mend = f"; missing=True takes {MASKED} for a symbol not observed"
-            raise ValueError(
-                f"symbol {array[t]} at step {t} of sequence {n} is not one of {wanted}"
-                f"{mend if symbols[t] == MASKED else ''}"
-            )
-        sequences.append(symbols)
-    return tuple(sequences)
+    return tuple(_symbols(given, n, lowest, V, wanted) for n, given in enumerate(sequences))
+
+
+def _native(symbols: Any) -> bool:
+    """Return whether these are as `check_chunk` returns them, but for the symbols' range."""
+    return (
+        type(symbols) is np.ndarray
+        and symbols.dtype == np.int64
+        and symbols.ndim == 1
+        and symbols.flags.c_contiguous
+        and symbols.flags.aligned
+        and len(symbols) > 0
+    )
+
+
+def _symbols(given: Any, n: int, lowest: int, V: int, wanted: str) -> Integers:
+    """Return sequence n as integers from `lowest` to V - 1, or raise ValueError."""
+    array = records.plain(given, f"sequence {n}")
+    if array.ndim != 1 or not len(array):
+        raise ValueError(
+            f"sequence {n} has shape {array.shape}; each needs shape (T,) with T >= 1 "
+            "(wrap a single sequence in a tuple)"
+        )
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"sequence {n} has symbols that are no numbers: one is {str(array[0])!r}")
+    if lowest == MASKED and array.dtype.kind == "f":
+        array = np.where(np.isnan(array), MASKED, array)
+    with np.errstate(invalid="ignore"):
+        symbols = np.require(array, np.int64, ["C", "A"])
+    for t in np.flatnonzero((symbols != array) | (symbols < lowest) | (symbols >= V)):
+        hole = symbols[t] == array[t] == MASKED or array[t] != array[t]
+        mend = f"; missing=True takes {MASKED} for a symbol not observed" if hole else ""
+        raise ValueError(
+            f"symbol {array[t]} at step {t} of sequence {n} is not one of {wanted}{mend}"
+        )
+    return symbols
+
+
+def split(symbols: Integers, offsets: Integers) -> Sequences:
+    """Return the sequences that begin at all but the last of the offsets, where the last ends."""
+    return tuple(symbols[begin:end] for begin, end in pairwise(offsets.tolist()))

@@ -24,14 +24,14 @@ References
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from scipy.special import logsumexp
 
 from lockstep.models import records, simplex
-from lockstep.models.records import DegenerateError, Floats
+from lockstep.models.records import CollapseError, Floats
 from lockstep.models.spaces import Real, Simplex, Variance
 
 NAME = "gaussian_mixture_1d"
@@ -92,7 +92,7 @@ class Statistics(records.Statistics):
 
 
 @dataclass(frozen=True, eq=False)
-class Prior(records.Record):
+class Prior(records.Prior):
     """The conjugate prior, the same for every component ([3]_, section 3).
 
     Weights are Dirichlet; a component's variance is inverse gamma(df / 2, scale / 2), and its
@@ -117,6 +117,8 @@ class Prior(records.Record):
     df: Floats
     scale: Floats
     concentration: Floats = field(default_factory=lambda: np.array(1.0))
+
+    SHAPES: ClassVar = dict.fromkeys(("mean", "strength", "df", "scale", "concentration"), "")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,10 +162,11 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
     -------
     ndarray, shape (..., N, K)
     """
+    x = check_chunk(x, {}, missing=True)
     weights, means, variances = (a[..., None, :] for a in parameters.arrays().values())
-    log_density = -0.5 * (  # (..., N, K)
-        np.log(2 * np.pi * variances) + (x[:, None] - means) ** 2 / variances
-    )
+    with np.errstate(over="ignore"):  # so far away the density is zero
+        squares = (x[:, None] - means) ** 2 / variances  # (..., N, K)
+    log_density = -0.5 * (np.log(2 * np.pi * variances) + squares)
     return simplex.to_logs(weights) + np.where(np.isnan(x)[:, None], 0.0, log_density)
 
 
@@ -207,7 +210,7 @@ def responsibilities(parameters: Parameters, x: Floats) -> Floats:
         Probabilities; each row sums to 1.
     """
     joint = log_joint(parameters, x)
-    return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
+    return simplex.posterior(joint, lambda: simplex.nearest(log_joint, parameters, x))
 
 
 memberships = responsibilities
@@ -233,11 +236,14 @@ def e_step(
     log_likelihood : float
         Of `parameters`, in nats.
     """
+    x = _rows(x)
     w = records.checked_weights(weights, len(x))
     x, w = x[w > 0], w[w > 0]
     joint = log_joint(parameters, x)  # (N, K)
     evidence = logsumexp(joint, axis=-1)  # (N,)  log p(x_n)
-    r = w[:, None] * np.exp(joint - evidence[:, None])  # (N, K)  (9.23)
+    r = w[:, None] * simplex.posterior(  # (N, K)  (9.23)
+        joint, lambda: simplex.nearest(log_joint, parameters, x)
+    )
     missing = np.isnan(x)[:, None]
     centred = np.where(missing, 0.0, x[:, None] - parameters.means)  # (N, K)
     squares = np.where(missing, parameters.variances, centred**2)  # a missing one's is expected
@@ -266,8 +272,8 @@ def m_step(
     Raises
     ------
     DegenerateError
-        If a component has lost its observations, or its variance has collapsed: there the
-        likelihood is unbounded and has no maximum.
+        If a component has lost its observations, or its variance has collapsed even with the
+        ridge (`CollapseError`): there the likelihood is unbounded and has no maximum.
     """
     counts = for_mean = for_variance = statistics.counts
     if prior is not None:
@@ -278,18 +284,50 @@ def m_step(
     shift = statistics.first / for_mean
     means = statistics.reference + shift  # (9.24)
     variances = (statistics.second - for_mean * shift**2) / for_variance  # (9.25)
-    variances = variances + reg_covar
+    # Where a mean has come from afar this cancels; the next E-step will see the variance itself.
+    rounding = records.RESOLUTION * statistics.second / for_variance
+    variances = np.maximum(variances + reg_covar, rounding)
     weights = counts / counts.sum()  # (9.26)
 
-    centre = weights @ means
-    total = weights @ (variances + (means - centre) ** 2)
-    least = np.maximum(records.COLLAPSE * total, (records.RESOLUTION * means) ** 2)
+    parameters = Parameters(weights, means, variances)
+    refuse_collapsed(parameters, reg_covar)
+    return parameters
+
+
+def refuse_collapsed(parameters: Parameters, reg_covar: float = 0.0) -> None:
+    """Raise CollapseError if double precision cannot hold a component: it is as good as a point.
+
+    However narrow a component is beside the others, it is sound as long as its standard deviation
+    is more than the rounding of numbers where it lies.
+    """
+    means, variances = parameters.means, parameters.variances
+    least = np.maximum((records.RESOLUTION * means) ** 2, records.SMALLEST)
     for k in np.flatnonzero(~(variances > least)):
-        raise DegenerateError(
+        raise CollapseError(
             f"component {k} collapsed onto a point: its variance fell to {variances[k]:.3g} "
-            f"at {means[k]:.6g}"
+            f"at {means[k]:.6g}{records.lost_ridge(reg_covar)}"
         )
-    return Parameters(weights, means, variances)
+
+
+def collapsed(parameters: Parameters, x: Floats) -> str | None:
+    """Return which component is at a singularity of the likelihood, and where; None if none is.
+
+    So is one that a ridge alone holds from it: a component on a single value, repeated or not,
+    whose variance EM without the ridge sends to zero.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Anybody's; without leading axes.
+    x : ndarray, shape (N,)
+    """
+    return records.collapse_ahead(
+        parameters, refuse_collapsed, lambda p: m_step(e_step(p, x)[0]), _log_volumes
+    )
+
+
+def _log_volumes(parameters: Parameters) -> Floats:
+    return np.log(parameters.variances)
 
 
 def score(statistics: Statistics, parameters: Parameters) -> Parameters:
@@ -313,6 +351,31 @@ def score(statistics: Statistics, parameters: Parameters) -> Parameters:
     )
 
 
+def gradient(parameters: Parameters, x: Floats) -> tuple[Parameters, float]:
+    """Return the derivatives of the log-likelihood, at zero weights too, and its value.
+
+    As `score`, but the derivative by a weight is ``sum_n N(x_n | k) / p(x_n)``, which is the
+    expected count over the weight wherever that can be divided.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    x : ndarray, shape (N,)
+
+    Returns
+    -------
+    derivatives : Parameters
+    log_likelihood : float
+        In nats.
+    """
+    statistics, value = e_step(parameters, x)
+    even = replace(parameters, weights=np.ones_like(parameters.weights))
+    evidence = logsumexp(log_joint(parameters, x), axis=-1, keepdims=True)  # (N, 1)
+    with np.errstate(over="ignore"):
+        by_weights = np.exp(log_joint(even, x) - evidence).sum(axis=0)
+    return replace(score(statistics, parameters), weights=simplex.bounded(by_weights)), value
+
+
 def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Floats:
     """Draw `size` observations.
 
@@ -320,7 +383,9 @@ def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Float
     -------
     ndarray, shape (size,)
     """
-    z = rng.choice(parameters.n_components, size=size, p=parameters.weights)
+    records.refuse_no_count("size", size, 0)
+    weights = records.normalised(parameters.weights, "weights")
+    z = rng.choice(parameters.n_components, size=size, p=weights)
     return rng.normal(parameters.means[z], np.sqrt(parameters.variances[z]))
 
 
@@ -331,7 +396,10 @@ def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Param
     """
     K = dims["n_components"]
     x = x[~np.isnan(x)]
-    means = np.sort(rng.choice(np.unique(x), K, replace=False))
+    values = np.unique(x)
+    records.refuse_too_few(len(values), K, "distinct values")
+    _refuse_constant(values)
+    means = np.sort(rng.choice(values, K, replace=False))
     return Parameters(np.full(K, 1 / K), means, np.full(K, x.var()))
 
 
@@ -365,15 +433,27 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     Raises
     ------
     ValueError
-        If they are not one-dimensional and finite, or have fewer distinct values than there are
-        components.
+        If they are not one-dimensional and finite, have fewer distinct values than there are
+        components, or are so large or small that their squares are no doubles.
     """
     x = check_chunk(data, dims, missing=missing)
     seen = x[~np.isnan(x)]
     records.refuse_too_few(len(seen), dims["n_components"])
-    if seen.min() == seen.max():
-        raise ValueError(f"every value is {seen[0]:g}: a constant has no mixture to find")
+    _refuse_constant(seen)
+    records.refuse_unit(x, "x")
     records.refuse_too_few(len(np.unique(seen)), dims["n_components"], "distinct values")
+    return x
+
+
+def _refuse_constant(x: Floats) -> None:
+    if x.min() == x.max():
+        raise ValueError(f"every value is {x[0]:g}: a constant has no mixture to find")
+
+
+def _rows(data: Any) -> Floats:
+    x = records.floats(data, "x")
+    if x.ndim != 1:
+        raise ValueError(f"x has shape {x.shape}; a 1D mixture needs shape (N,)")
     return x
 
 
@@ -382,7 +462,14 @@ def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) ->
 
     As `check_data`, without what can only be asked of the whole.
     """
-    x = records.finite_floats(data, "x", missing=missing)
-    if x.ndim != 1:
-        raise ValueError(f"x has shape {x.shape}; a 1D mixture needs shape (N,)")
-    return x
+    return records.finite_floats(_rows(data), "x", missing=missing)
+
+
+def rounding(parameters: Parameters) -> float:
+    """Return how far rounding may move a parameter in one iteration, as `change` counts it.
+
+    A mean is rounded to a few units in its last place, and all else follows it.
+    """
+    return records.RESOLUTION * float(
+        (np.abs(parameters.means) / np.sqrt(parameters.variances)).max()
+    )

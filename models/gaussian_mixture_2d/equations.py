@@ -24,7 +24,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from lockstep.models import records, simplex
-from lockstep.models.records import DegenerateError, Floats, Integers
+from lockstep.models.records import CollapseError, DegenerateError, Floats, Integers
 from lockstep.models.spaces import PositiveDefinite, Real, Simplex
 
 NAME = "gaussian_mixture_2d"
@@ -101,7 +101,7 @@ def _squares(d: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Prior(records.Record):
+class Prior(records.Prior):
     """The conjugate prior, the same for every component ([3]_, section 3).
 
     Weights are Dirichlet; a component's covariance is inverse Wishart(df, scale), and its mean
@@ -128,6 +128,8 @@ class Prior(records.Record):
     df: Floats
     scale: Floats
     concentration: Floats = field(default_factory=lambda: np.array(1.0))
+
+    SHAPES: ClassVar = {"mean": "D", "strength": "", "df": "", "scale": "DD", "concentration": ""}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -211,6 +213,7 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
     DegenerateError
         If a covariance is not positive definite.
     """
+    x = check_chunk(x, {"n_columns": parameters.means.shape[-1]}, missing=True)
     log_weights = simplex.to_logs(parameters.weights)[..., None]
     joint = np.empty((*parameters.weights.shape, len(x)))  # (..., K, N)
     for seen, rows in patterns(x):
@@ -220,7 +223,9 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
         u = np.linalg.solve(L, centred)  # (..., K, D, N)
         half_log_det = np.log(np.diagonal(L, axis1=-2, axis2=-1)).sum(axis=-1)  # (..., K)
         log_scale = -0.5 * seen.sum() * np.log(2 * np.pi) - half_log_det
-        joint[..., rows] = log_weights + log_scale[..., None] - 0.5 * (u**2).sum(axis=-2)
+        with np.errstate(over="ignore"):  # so far away the density is zero
+            squares = (u**2).sum(axis=-2)  # (..., K, N)
+        joint[..., rows] = log_weights + log_scale[..., None] - 0.5 * squares
     return np.moveaxis(joint, -2, -1)
 
 
@@ -264,7 +269,7 @@ def responsibilities(parameters: Parameters, x: Floats) -> Floats:
         Probabilities; each row sums to 1.
     """
     joint = log_joint(parameters, x)
-    return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
+    return simplex.posterior(joint, lambda: simplex.nearest(log_joint, parameters, x))
 
 
 memberships = responsibilities
@@ -290,11 +295,14 @@ def e_step(
     log_likelihood : float
         Of `parameters`, in nats.
     """
+    x = _rows(x)
     w = records.checked_weights(weights, len(x))
     x, w = x[w > 0], w[w > 0]
     joint = log_joint(parameters, x)  # (N, K)
     evidence = logsumexp(joint, axis=-1)  # (N,)  log p(x_n)
-    r = w[:, None] * np.exp(joint - evidence[:, None])  # (N, K)  (9.23)
+    r = w[:, None] * simplex.posterior(  # (N, K)  (9.23)
+        joint, lambda: simplex.nearest(log_joint, parameters, x)
+    )
     first, second = np.zeros(parameters.means.shape), np.zeros(parameters.covariances.shape)
     for seen, rows in patterns(x):
         centred, left = completed(parameters, x[rows], seen)  # (K, N, D), (K, D, D)
@@ -363,8 +371,8 @@ def m_step(
     Raises
     ------
     DegenerateError
-        If a component has lost its observations, or its covariance has collapsed: there the
-        likelihood is unbounded and has no maximum.
+        If a component has lost its observations, or its covariance has collapsed even with the
+        ridge (`CollapseError`): there the likelihood is unbounded and has no maximum.
     """
     D = statistics.first.shape[1]
     counts = for_mean = for_covariance = statistics.counts
@@ -377,27 +385,79 @@ def m_step(
     means = statistics.reference + shift  # (9.24)
     scatter = statistics.second - for_mean[:, None, None] * _squares(shift)
     scatter = (scatter + scatter.mT) / 2  # rounding must not break the symmetry
+    scatter = _resolved(scatter, statistics.second, reg_covar * for_covariance)
     covariances = _averaged(scatter, for_covariance, covariance_type)  # (9.25)
     covariances = covariances + reg_covar * np.eye(D)
     weights = counts / counts.sum()  # (9.26)
 
-    # Relative to the spread of all data, by its Cholesky factor, so that units do not matter.
-    centre = weights @ means
-    centred = means - centre
-    total = np.einsum("k,kde->de", weights, covariances + _squares(centred))
-    variances = np.diagonal(total)
-    for d in np.flatnonzero(~(variances > (records.RESOLUTION * centre) ** 2)):
-        raise DegenerateError(
-            f"all components collapsed in column {d}: it is constant at {means[0, d]:.6g}"
-        )
-    scale = np.sqrt(variances)
-    for k, covariance in enumerate(covariances / (scale[:, None] * scale)):
-        if not np.linalg.eigvalsh(covariance)[0] > records.COLLAPSE:
-            raise DegenerateError(
-                f"component {k} collapsed: the covariance about {np.round(means[k], 6).tolist()} "
-                "is singular"
+    parameters = Parameters(weights, means, covariances)
+    refuse_collapsed(parameters, reg_covar)
+    return parameters
+
+
+def refuse_collapsed(parameters: Parameters, reg_covar: float = 0.0) -> None:
+    """Raise CollapseError if double precision cannot hold a component: it is as good as flat.
+
+    However small a component is beside the others, it is sound as long as its standard deviations
+    are more than the rounding of numbers where it lies, and no direction of it is rounding.
+    """
+    means = parameters.means
+    variances = np.diagonal(parameters.covariances, axis1=-2, axis2=-1)  # (K, D)
+    rounding = (records.RESOLUTION * means) ** 2
+    flat = ~(variances > np.maximum(rounding, records.SMALLEST))
+    for d in np.flatnonzero(flat.all(axis=0)):
+        if np.ptp(means[:, d]) <= np.sqrt(rounding[:, d].max()):
+            raise CollapseError(
+                f"all components collapsed in column {d}: it is constant at {means[0, d]:.6g}"
+                + records.lost_ridge(reg_covar)
             )
-    return Parameters(weights, means, covariances)
+    for k in range(len(means)):
+        if not flat[k].any():
+            scale = np.sqrt(variances[k])
+            correlations = parameters.covariances[k] / scale[:, None] / scale
+            least = max(2 * records.RESOLUTION * len(scale), (rounding[k] / variances[k]).sum())
+            if np.linalg.eigvalsh(correlations)[0] > least:
+                continue
+        place = ", ".join(f"{mean:.6g}" for mean in means[k])
+        raise CollapseError(
+            f"component {k} collapsed: the covariance about [{place}] is singular"
+            + records.lost_ridge(reg_covar)
+        )
+
+
+def collapsed(parameters: Parameters, x: Floats) -> str | None:
+    """Return which component is at a singularity of the likelihood, and where; None if none is.
+
+    So is one that a ridge alone holds from it: a component on a point, a line or a plane, whose
+    covariance EM without the ridge makes singular.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Anybody's; without leading axes.
+    x : ndarray, shape (N, D)
+    """
+    return records.collapse_ahead(
+        parameters, refuse_collapsed, lambda p: m_step(e_step(p, x)[0]), _log_volumes
+    )
+
+
+def _log_volumes(parameters: Parameters) -> Floats:
+    return np.asarray(np.linalg.slogdet(parameters.covariances)[1])
+
+
+def _resolved(scatter: Floats, second: Floats, ridge: Floats) -> Floats:
+    """Return the scatter, diagonal wherever a mean has come from afar and left but rounding of it.
+
+    The next E-step, about the new mean, will see the scatter itself.
+    """
+    moments, squares = (np.diagonal(a, axis1=-2, axis2=-1) for a in (second, scatter))  # (K, D)
+    far = (np.sqrt(records.RESOLUTION) * moments > squares + ridge[:, None]).any(axis=1)
+    if far.any():
+        scatter = scatter.copy()
+        least = np.maximum(squares, records.RESOLUTION * moments)
+        scatter[far] = least[far][:, :, None] * np.eye(scatter.shape[1])
+    return scatter
 
 
 def _averaged(scatter: Floats, counts: Floats, covariance_type: CovarianceType) -> Floats:
@@ -443,6 +503,31 @@ def score(statistics: Statistics, parameters: Parameters) -> Parameters:
     )
 
 
+def gradient(parameters: Parameters, x: Floats) -> tuple[Parameters, float]:
+    """Return the derivatives of the log-likelihood, at zero weights too, and its value.
+
+    As `score`, but the derivative by a weight is ``sum_n N(x_n | k) / p(x_n)``, which is the
+    expected count over the weight wherever that can be divided.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    x : ndarray, shape (N, D)
+
+    Returns
+    -------
+    derivatives : Parameters
+    log_likelihood : float
+        In nats.
+    """
+    statistics, value = e_step(parameters, x)
+    even = replace(parameters, weights=np.ones_like(parameters.weights))
+    evidence = logsumexp(log_joint(parameters, x), axis=-1, keepdims=True)  # (N, 1)
+    with np.errstate(over="ignore"):
+        by_weights = np.exp(log_joint(even, x) - evidence).sum(axis=0)
+    return replace(score(statistics, parameters), weights=simplex.bounded(by_weights)), value
+
+
 def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Floats:
     """Draw `size` observations.
 
@@ -450,8 +535,10 @@ def sample(parameters: Parameters, size: int, rng: np.random.Generator) -> Float
     -------
     ndarray, shape (size, D)
     """
-    z = rng.choice(parameters.n_components, size=size, p=parameters.weights)
-    L = np.linalg.cholesky(parameters.covariances)
+    records.refuse_no_count("size", size, 0)
+    weights = records.normalised(parameters.weights, "weights")
+    z = rng.choice(parameters.n_components, size=size, p=weights)
+    L = cholesky(parameters.covariances)
     standard = rng.standard_normal((size, parameters.means.shape[1]))
     x: Floats = parameters.means[z] + np.matvec(L[z], standard)
     return x
@@ -464,8 +551,11 @@ def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Param
     covariance is the data's own. For this a missing coordinate is given its column's mean.
     """
     K = dims["n_components"]
+    _refuse_unseen(x)
     x = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
-    means = rng.choice(np.unique(x, axis=0), K, replace=False)
+    points = np.unique(x, axis=0)
+    records.refuse_too_few(len(points), K, "distinct rows")
+    means = rng.choice(points, K, replace=False)
     means = means[np.argsort(means[:, 0], kind="stable")]
     covariance = np.atleast_2d(np.cov(x.T, bias=True))
     return Parameters(np.full(K, 1 / K), means, np.repeat(covariance[None], K, axis=0))
@@ -514,23 +604,24 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     ------
     ValueError
         If they are not two-dimensional and finite, have fewer distinct rows than there are
-        components, or have a column that is constant or that the others determine.
+        components, or have a column that is constant, that the others determine, or whose squares
+        are no doubles.
     """
     x = check_chunk(data, dims, missing=missing)
     records.refuse_too_few(len(x), dims["n_components"])
+    _refuse_unseen(x)
     for d, column in enumerate(x.T):
         seen = column[~np.isnan(column)]
-        if not len(seen):
-            raise ValueError(f"column {d} was never observed: leave it out")
         if seen.min() == seen.max():
             raise ValueError(
                 f"column {d} is constant at {seen[0]:g}: its covariance is singular; leave it out"
             )
+        records.refuse_unit(column, f"column {d}")
     complete = x[~np.isnan(x).any(axis=1)]
     # Rows that lack coordinates may still determine what too few complete ones cannot.
     if x.shape[1] > 1 and (len(complete) == len(x) or len(complete) > x.shape[1]):
         smallest = np.linalg.eigvalsh(np.corrcoef(complete.T))[0]
-        if smallest <= records.COLLAPSE:
+        if smallest <= 2 * records.RESOLUTION * x.shape[1]:
             raise ValueError(
                 "the columns determine one another (their correlation matrix is singular): "
                 "leave one out"
@@ -539,12 +630,37 @@ def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> 
     return x
 
 
-def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:  # noqa: ARG001
+def _refuse_unseen(x: Floats) -> None:
+    for d in np.flatnonzero(np.isnan(x).all(axis=0)):
+        raise ValueError(f"column {d} was never observed: leave it out")
+
+
+def _rows(data: Any) -> Floats:
+    x = records.floats(data, "x")
+    if x.ndim != 2 or not x.shape[1]:
+        raise ValueError(f"x has shape {x.shape}; this mixture needs shape (N, D)")
+    return x
+
+
+def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:
     """Return a part of the data as a float array of shape (N, D).
 
     As `check_data`, without what can only be asked of the whole.
     """
-    x = records.finite_floats(data, "x", missing=missing)
-    if x.ndim != 2 or not x.shape[1]:
-        raise ValueError(f"x has shape {x.shape}; this mixture needs shape (N, D)")
+    x = records.finite_floats(_rows(data), "x", missing=missing)
+    if (D := dims.get("n_columns", x.shape[1])) != x.shape[1]:
+        raise ValueError(f"x has shape {x.shape}; the parameters are for {D} columns")
     return x
+
+
+def rounding(parameters: Parameters) -> float:
+    """Return how far rounding may move a parameter in one iteration, as `change` counts it.
+
+    Means are rounded to a few units in the last place; and the nearer to singular a covariance
+    is, the more it magnifies that, and the rounding of its Cholesky factor.
+    """
+    L = np.diagonal(cholesky(parameters.covariances), axis1=-2, axis2=-1)  # (K, D)
+    variances = np.diagonal(parameters.covariances, axis1=-2, axis2=-1)
+    pivots = (L**2 / variances).min(axis=-1)  # (K,)
+    offsets = (np.abs(parameters.means) / np.sqrt(variances)).max(axis=-1)
+    return records.RESOLUTION * float((1 / pivots + offsets / np.sqrt(pivots)).max())

@@ -25,7 +25,7 @@ STUDIES = ""
 
 def draw_all(
     content: Entry, draws: Mapping[tuple[str, str], Parameters]
-) -> dict[str, dict[str, Drawn]]:
+) -> dict[str, dict[str, Drawn | str]]:
     """Draw every figure of a report.
 
     Parameters
@@ -38,9 +38,9 @@ def draw_all(
     Returns
     -------
     dict
-        Figures by scenario and by what they show.
+        Figures by scenario and by what they show; in place of one that failed, why.
     """
-    found = {}
+    found: dict[str, dict[str, Drawn | str]] = {}
     for scenario in content.get("scenarios") or []:
         own = {who: d for (name, who), d in draws.items() if name == scenario.get("name")}
         found[str(scenario.get("name"))] = draw(scenario, own)
@@ -52,8 +52,11 @@ def draw_all(
     return found
 
 
-def draw(scenario: Entry, draws: Mapping[str, Parameters]) -> dict[str, Drawn]:
-    """Draw the figures of one scenario, those that its results allow."""
+def draw(scenario: Entry, draws: Mapping[str, Parameters]) -> dict[str, Drawn | str]:
+    """Draw the figures of one scenario, those that its results allow.
+
+    A figure that fails becomes the sentence that says so.
+    """
     makers: dict[str, Callable[[Entry], tuple[Figure, str, str] | None]] = {
         "data": chains.symbols if reading.has_sequences(scenario) else mixtures.data,
         "iterations": mixtures.iterations,
@@ -68,21 +71,28 @@ def draw(scenario: Entry, draws: Mapping[str, Parameters]) -> dict[str, Drawn]:
         "elbo": checks.elbo,
         "ranks": lambda s: checks.ranks(s, draws),
     }
-    drawn = {}
-    with house_style():
-        for what, make in makers.items():
-            made = make(scenario)
-            if made is not None:
-                figure, alt, caption = made
-                svg, png = render(figure)
-                drawn[what] = Drawn(str(scenario.get("name")), what, alt, caption, svg, png)
+    drawn: dict[str, Drawn | str] = {}
+    for what, make in makers.items():
+        try:
+            with house_style():
+                made = make(scenario)
+                if made is not None:
+                    figure, alt, caption = made
+                    svg, png = render(figure)
+                    drawn[what] = Drawn(str(scenario.get("name")), what, alt, caption, svg, png)
+        except Exception as error:  # noqa: BLE001 - a figure must not take the report with it
+            drawn[what] = (
+                f"The figure {what!r} could not be drawn: {type(error).__name__}: {error}."
+            )
     return drawn
 
 
-def write(drawn: Mapping[str, Mapping[str, Drawn]], folder: Path) -> None:
+def write(drawn: Mapping[str, Mapping[str, Drawn | str]], folder: Path) -> None:
     """Write every figure into a folder, as SVG and PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     for figures in drawn.values():
         for figure in figures.values():
+            if isinstance(figure, str):
+                continue
             (folder / f"{figure.stem}.svg").write_text(figure.svg, encoding="utf-8")
             (folder / f"{figure.stem}.png").write_bytes(figure.png)

@@ -22,6 +22,9 @@ STEPS = 200
 MATRICES = {"startprob", "transmat", "emissionprob"}
 """Fields of the parameters that are drawn as matrices."""
 
+COLUMNS = 200
+"""Symbols in the picture of the matrices; of more, the most probable."""
+
 WRITTEN = 160
 """Cells of the matrices that are still written as numbers."""
 
@@ -144,6 +147,12 @@ def matrices(scenario: Entry) -> Picture | None:
     if not rows:
         return None
     states, names = reading.component_names(scenario), reading.symbol_names(scenario)
+    of_all = f"{len(names):,} symbols"
+    columns = np.arange(len(names))
+    if len(names) > COLUMNS:
+        most = np.stack([p.arrays()["emissionprob"] for _, p in rows]).max(axis=(0, 1))
+        columns = np.sort(np.argsort(-most, kind="stable")[:COLUMNS])
+        names, of_all = [names[v] for v in columns], f"the {COLUMNS} most probable of {of_all}"
     K, V = len(states), len(names)
     gap = np.nan
     blocks = []
@@ -151,7 +160,12 @@ def matrices(scenario: Entry) -> Picture | None:
         a = p.arrays()
         space = np.full((K, 1), gap)
         blocks.append(
-            np.hstack([a["startprob"][:, None], space, a["transmat"], space, a["emissionprob"]])
+            np.hstack(
+                [
+                    *(a["startprob"][:, None], space, a["transmat"], space),
+                    a["emissionprob"][:, columns],
+                ]
+            )
         )
         blocks.append(np.full((1, K + V + 3), gap))
     image = np.vstack(blocks[:-1])
@@ -170,7 +184,7 @@ def matrices(scenario: Entry) -> Picture | None:
         heads |= {2 + k: f"→ {state[:9]}" for k, state in enumerate(states)}
         heads |= {3 + K + v: symbol[:9] for v, symbol in enumerate(names)}
     else:
-        heads |= {2 + (K - 1) / 2: "→", 3 + K + (V - 1) / 2: f"{V} symbols"}
+        heads |= {2 + (K - 1) / 2: "→", 3 + K + (V - 1) / 2: of_all}
     axes.set_xticks(list(heads), list(heads.values()), fontsize=7.5)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)

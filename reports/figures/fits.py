@@ -131,7 +131,7 @@ def lockstep(scenario: Entry) -> Picture | None:
     axes.set_yticks([1e-16, 1e-12, 1e-8, *([1e-4, 1.0] if highest > 1e-7 else [])])
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_xlabel("iteration")
-    axes.set_ylabel("largest difference")
+    axes.set_ylabel("largest difference (scaled)")
     axes.grid(axis="y")
     style.legend(
         axes,
@@ -150,8 +150,9 @@ def lockstep(scenario: Entry) -> Picture | None:
     return (
         figure,
         f"Largest difference from em in any parameter at each matched iteration: {told}.",
-        "Largest difference from em in any parameter at each matched iteration, on a logarithmic "
-        f"scale; {floor:g} stands for none at all. {told}.",
+        "Largest difference from em in any parameter at each matched iteration (means in standard "
+        f"deviations, variances relative), on a logarithmic scale; {floor:g} stands for none at "
+        f"all. {told}.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -177,9 +178,23 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 def render(figure: Figure) -> tuple[str, bytes]:
     """Return a figure as SVG and as PNG; the same figure gives the same bytes."""
     svg, png = io.StringIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None})
-    figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    _take_literally(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in another script
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
     return slim(svg.getvalue()), png.getvalue()
+
+
+def _take_literally(figure: Figure) -> None:
+    """Let no dollar in a name begin a formula; tick labels are matplotlib's own."""
+    legends = [*figure.legends]
+    texts = [*figure.texts]
+    for axes in figure.axes:
+        texts += [axes.xaxis.label, axes.yaxis.label, *axes.texts]
+        legends += [found for found in [axes.get_legend()] if found is not None]
+    for text in [*texts, *(text for legend in legends for text in legend.get_texts())]:
+        text.set_parse_math(False)
 
 
 def legend(axes: Axes, handles: Sequence[Any], labels: Sequence[str], **where: Any) -> None:
