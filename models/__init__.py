@@ -66,8 +66,15 @@ class Model(Protocol):
         The model's name in results: the module's own.
     TITLE : str
         The model's name for a reader.
-    Parameters, Statistics, Prior : type
-        Its records; the prior is conjugate.
+    Parameters, Statistics : type
+        Its records.
+    shows : module
+        What readers are shown.
+
+    A model may have more: ``Prior``, a conjugate one for `m_step`; ``gradient``, the score where a
+    probability is zero; ``collapsed`` and ``rounding``, what doubles cannot hold; and in its
+    folder ``prior.py``, ``compiled.py`` and ``graph.py``. What it lacks is said where it is
+    missed.
     """
 
     __name__: str
@@ -76,11 +83,6 @@ class Model(Protocol):
     shows: Shows
     Parameters: type[records.Parameters]
     Statistics: type[records.Statistics]
-    Prior: type[records.Prior]
-
-    def check_parameters(self, given: Mapping[str, Any]) -> records.Parameters:
-        """Return parameters made of nested lists by name, or raise ValueError."""
-        ...
 
     def check_data(self, data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Data:
         """Return the data as the model takes them, or raise ValueError."""
@@ -116,12 +118,6 @@ class Model(Protocol):
         self, statistics: records.Statistics, parameters: records.Parameters
     ) -> records.Parameters:
         """Return the derivatives of the log-likelihood, by Fisher's identity."""
-        ...
-
-    def gradient(
-        self, parameters: records.Parameters, data: Data
-    ) -> tuple[records.Parameters, float]:
-        """Return the derivatives of the log-likelihood, at zeros too, and its value."""
         ...
 
     def log_densities(self, parameters: records.Parameters, data: Data) -> Floats:

@@ -34,7 +34,7 @@ def admitted_parameters(model: Model, parameters: Any) -> Parameters:
     TypeError
         If they are not the model's `Parameters`.
     ValueError
-        As the model's `check_parameters`, but that sums may be off by the rounding of numbers
+        As `Parameters.checked`, but that sums may be off by the rounding of numbers
         saved with six digits.
     """
     if not isinstance(parameters, model.Parameters):
@@ -46,7 +46,7 @@ def admitted_parameters(model: Model, parameters: Any) -> Parameters:
     for name in parameters.PROBABILITIES:
         if fields[name].ndim and np.isfinite(fields[name]).all():
             fields[name] = normalised(fields[name], name)
-    return model.check_parameters(fields)
+    return model.Parameters.checked(fields)
 
 
 def admitted(
@@ -103,7 +103,10 @@ def refuse_misfit(model: Model, parameters: Parameters, settings: Mapping[str, A
     if not is_between(ridge, 0, LARGEST):
         raise ValueError(f"reg_covar={ridge!r}; it must be a number from 0 to {LARGEST:g}")
     if prior is not None:
-        if not isinstance(prior, model.Prior):
+        kind = getattr(model, "Prior", None)
+        if kind is None:
+            raise ValueError(f"{model.NAME} has no conjugate prior: EM climbs its likelihood only")
+        if not isinstance(prior, kind):
             raise TypeError(f"prior is of type {type(prior).__name__}; give {model.NAME}.Prior")
         prior.refuse_misfit(parameters)
     for name in ("update", "watch"):

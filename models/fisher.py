@@ -474,7 +474,7 @@ class AnyModel(LogLikelihood):
     def __init__(self, name: str) -> None:
         self.name = name
         spaces = load(name).Parameters.SPACES
-        vars(self).update(
+        self.__dict__.update(
             PARAMETERS={field: space.axes for field, space in spaces.items()},
             DATA={"x": "ND" if any("D" in space.axes for space in spaces.values()) else "N"},
             CONDITIONS=tuple(_condition(field, space) for field, space in spaces.items()),

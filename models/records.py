@@ -185,6 +185,43 @@ class Parameters(Record):
         }
         cls.PROBABILITIES = tuple(name for name, s in cls.SPACES.items() if s.probability)
 
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> Self:
+        """Return parameters made of what was given by name, such as nested lists.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing or unknown, a shape does not fit the others, a number is not
+            finite, or a value does not lie in the space of its field.
+        """
+        if set(given) != set(cls.SPACES):
+            raise ValueError(
+                f"the parameters are {', '.join(given)}; expected {', '.join(cls.SPACES)}"
+            )
+        sizes: dict[str, int] = {}
+        arrays: dict[str, Floats] = {}
+        for name, space in cls.SPACES.items():
+            array = arrays[name] = floats(given[name], name)
+            for letter, size in zip(space.axes, array.shape):
+                sizes.setdefault(letter, size)
+            expected = tuple(sizes.get(letter, 1) for letter in space.axes)
+            if array.shape != expected or not array.size:
+                letters = dict.fromkeys(space.axes)
+                wanted = ", ".join(f"{letter} = {sizes.get(letter, '?')}" for letter in letters)
+                raise ValueError(
+                    f"{name} has shape {array.shape}; expected ({', '.join(space.axes)}) with "
+                    f"{wanted} and nothing empty"
+                )
+            for index in np.argwhere(~np.isfinite(array)):
+                place = [int(i) for i in index]
+                raise ValueError(
+                    f"{name}{place} is {array[*place]}; every parameter must be finite"
+                )
+        for name, space in cls.SPACES.items():
+            space.check(name, arrays[name])
+        return cls(**arrays)
+
     @property
     def n_components(self) -> int:
         """The number K of components or hidden states."""
@@ -348,9 +385,6 @@ SHRINKING, AHEAD = 0.01, 100
 of its volume, and ever faster: it gets there within so many iterations."""
 
 
-SUM = 1e-9
-"""How far the sum of a distribution's probabilities may be from 1."""
-
 ROUNDED = 1e-5
 """How far it may be where parameters are a start, or attributes: rounded to six digits, say. They
 are then divided by their sum."""
@@ -360,52 +394,6 @@ LARGEST = 1e100
 
 LEAST_WEIGHT, LARGEST_WEIGHT = 1e-50, 1e50
 """Between which the largest weight must lie, that sums neither overflow nor vanish."""
-
-
-def checked_parameters[P: Parameters](
-    kind: type[P], given: Mapping[str, Any], shapes: Mapping[str, str]
-) -> P:
-    """Return parameters made of what was given by name, such as nested lists.
-
-    Parameters
-    ----------
-    kind : type
-        A model's Parameters.
-    given : mapping of str to array_like
-    shapes : mapping of str to str
-        For each field its axes as letters: ``"KD"`` is (K, D).
-
-    Raises
-    ------
-    ValueError
-        If a field is missing or unknown, a shape does not fit the others, a number is not finite,
-        or a distribution has a negative entry or does not sum to 1.
-    """
-    if set(given) != set(shapes):
-        raise ValueError(f"the parameters are {', '.join(given)}; expected {', '.join(shapes)}")
-    sizes: dict[str, int] = {}
-    arrays: dict[str, Floats] = {}
-    for name, letters in shapes.items():
-        array = arrays[name] = floats(given[name], name)
-        for letter, size in zip(letters, array.shape):
-            sizes.setdefault(letter, size)
-        expected = tuple(sizes.get(letter, 1) for letter in letters)
-        if array.shape != expected or not array.size:
-            wanted = ", ".join(f"{letter} = {sizes.get(letter, '?')}" for letter in set(letters))
-            raise ValueError(
-                f"{name} has shape {array.shape}; expected ({', '.join(letters)}) with {wanted} "
-                "and nothing empty"
-            )
-        for index in np.argwhere(~np.isfinite(array)):
-            place = [int(i) for i in index]
-            raise ValueError(f"{name}{place} is {array[*place]}; every parameter must be finite")
-    for name in kind.PROBABILITIES:
-        array, sums = arrays[name], arrays[name].sum(axis=-1)
-        if (array < 0).any():
-            raise ValueError(f"{name} has a negative entry, {array.min():g}: it is no probability")
-        if (np.abs(sums - 1) > SUM).any():
-            raise ValueError(f"{name} must sum to 1 (in each row), and the sums are {sums}")
-    return kind(**arrays)
 
 
 def refuse_empty(counts: Floats) -> None:

@@ -26,7 +26,7 @@ from scipy.special import expit, logit
 from lockstep.models import simplex
 from lockstep.models.records import DegenerateError, Floats, Space
 
-SUM = 1e-6
+SUM = 1e-9
 """How far the sum of a distribution's probabilities may be from 1."""
 
 SYMMETRY = 1e-9

@@ -334,7 +334,7 @@ def library_calls(draw):
         "e_step": lambda: model.e_step(made_sound(model, fields), data, w)[0],
         "log_likelihood": lambda: model.log_likelihood(made_sound(model, fields), data),
         "check_data": lambda: without(model.check_data(data, dims, missing=seed > 2)),
-        "check_parameters": lambda: model.check_parameters(fields),
+        "check_parameters": lambda: model.Parameters.checked(fields),
         "sample": lambda: model.sample(
             made_sound(model, fields), size, np.random.default_rng(seed)
         ),
@@ -355,7 +355,7 @@ KINDS = ("parametric", "nonparametric", "parametric", "nonparametric", "neither"
 
 def made_sound(model, fields):
     """Return parameters as a fit has them: the functions of a model expect no others."""
-    return model.check_parameters(fields)
+    return model.Parameters.checked(fields)
 
 
 def own(model, parameters, data):

@@ -372,7 +372,7 @@ def test_bad_data_are_named(name, data, message):
 
 
 def test_parameters_come_back_from_nested_lists(case):
-    assert case.model.check_parameters(case.parameters.to_dict()) == case.parameters
+    assert case.model.Parameters.checked(case.parameters.to_dict()) == case.parameters
 
 
 @pytest.mark.parametrize(
@@ -408,7 +408,7 @@ def test_bad_parameters_are_named(name, field, value, message):
     model = models.load(name)
     good = make_case(name, K=2).parameters.to_dict()
     with pytest.raises(ValueError, match=message):
-        model.check_parameters({**good, field: value})
+        model.Parameters.checked({**good, field: value})
 
 
 def test_degenerate_covariance_is_named():

@@ -69,7 +69,7 @@ def answer(request: Mapping[str, Any], *, readable: bool = False) -> dict[str, A
     """Return the answer to one request."""
     try:
         model = models.load(request["model"])
-        start = model.check_parameters(request["start"])
+        start = model.Parameters.checked(request["start"])
         iterations = request["iterations"]
         data = taken(model, request["data"], start, iterations)
         parameters, log_likelihood = iterated(model, start, data, iterations, readable)

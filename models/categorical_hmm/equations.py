@@ -535,19 +535,6 @@ def start(
     )
 
 
-def check_parameters(given: Mapping[str, Any]) -> Parameters:
-    """Return parameters made of nested lists or arrays by name.
-
-    Raises
-    ------
-    ValueError
-        As `records.checked_parameters`.
-    """
-    return records.checked_parameters(
-        Parameters, given, {"startprob": "K", "transmat": "KK", "emissionprob": "KV"}
-    )
-
-
 def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Sequences:
     """Return the data as a tuple of integer sequences.
 

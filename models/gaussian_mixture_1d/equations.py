@@ -403,22 +403,6 @@ def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Param
     return Parameters(np.full(K, 1 / K), means, np.full(K, x.var()))
 
 
-def check_parameters(given: Mapping[str, Any]) -> Parameters:
-    """Return parameters made of nested lists or arrays by name.
-
-    Raises
-    ------
-    ValueError
-        As `records.checked_parameters`, and if a variance is not positive.
-    """
-    parameters = records.checked_parameters(
-        Parameters, given, {"weights": "K", "means": "K", "variances": "K"}
-    )
-    for k in np.flatnonzero(~(parameters.variances > 0)):
-        raise ValueError(f"variances[{k}] is {parameters.variances[k]:g}; it must be positive")
-    return parameters
-
-
 def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:
     """Return the data as a float array of shape (N,).
 

@@ -561,34 +561,6 @@ def start(x: Floats, dims: Mapping[str, int], rng: np.random.Generator) -> Param
     return Parameters(np.full(K, 1 / K), means, np.repeat(covariance[None], K, axis=0))
 
 
-def check_parameters(given: Mapping[str, Any]) -> Parameters:
-    """Return parameters made of nested lists or arrays by name.
-
-    Raises
-    ------
-    ValueError
-        As `records.checked_parameters`, and if a covariance is not symmetric (to 1e-9 of the
-        variances) and positive definite.
-    """
-    parameters = records.checked_parameters(
-        Parameters, given, {"weights": "K", "means": "KD", "covariances": "KDD"}
-    )
-    for k, covariance in enumerate(parameters.covariances):
-        variances = np.diagonal(covariance)
-        if not (variances > 0).all():
-            raise ValueError(f"covariances[{k}] has a variance that is not positive: {variances}")
-        sds = np.sqrt(variances)
-        if (np.abs(covariance - covariance.T) > 1e-9 * sds[:, None] * sds).any():
-            raise ValueError(f"covariances[{k}] is not symmetric: {covariance.tolist()}")
-        try:
-            np.linalg.cholesky(covariance)
-        except np.linalg.LinAlgError:
-            raise ValueError(
-                f"covariances[{k}] is not positive definite: {covariance.tolist()}"
-            ) from None
-    return parameters
-
-
 def check_data(data: Any, dims: Mapping[str, int], *, missing: bool = False) -> Floats:
     """Return the data as a float array of shape (N, D).
 
