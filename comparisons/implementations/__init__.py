@@ -43,6 +43,8 @@ class Implementation(Protocol):
         Whether others of its kind are held against it.
     TARGETS_REFERENCE : bool
         Whether its draws are meant to be from the posterior that the reference samples.
+    ESTIMATOR : str
+        Its estimator, as ``lockstep validate`` takes it, to be timed beside a candidate.
     KNOWN_FAILINGS : mapping of str to str
         Checks that its posteriors are known to fail, with the reason: such a failure is shown, and
         does not count against it.

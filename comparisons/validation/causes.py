@@ -109,7 +109,10 @@ def _seen(bench: Bench, observed: Sequence[Observed]) -> list[Cause]:
     bad = [name for name in bench.fields if off[name] > mistakes.SAME]
     if not bad:
         return []
-    evidence = f"no known mistake gives your numbers. After one iteration your {_list(bad)} "
+    tried = "no known mistake gives your numbers"
+    if not mistakes.known(bench.candidate.model):
+        tried = f"no mistakes are known of EM for the {bench.model.TITLE}"
+    evidence = f"{tried}. After one iteration your {_list(bad)} "
     evidence += "are wrong" if len(bad) > 1 or bad[0].endswith("s") else "is wrong"
     if good:
         evidence += f"; your {_list(good)} right"
