@@ -28,7 +28,7 @@ import numpy as np
 
 from lockstep import models
 from lockstep.comparisons import predictive
-from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.implementations import implementations, reference
 from lockstep.comparisons.problem import Mode, Problem
 from lockstep.models import gaussian_mixture_1d, uncertainty
 from lockstep.models.fits import PointFit, PosteriorFit, Status
@@ -46,7 +46,7 @@ SIZES = {15: 20, 30: 20, 60: 20, 125: 20, 250: 20, 500: 10, 1000: 10, 5000: 10}
 """How many data sets of each size: of the small ones more, as they scatter more."""
 
 SEED = 3
-SAMPLER = "pymc-nuts"
+SAMPLER = reference("posterior")
 
 FREE = 8
 """The number p of free parameters: of the weights, the last follows from the others."""
@@ -83,7 +83,7 @@ def divergence(log_q: Floats) -> float:
 
 def point_part(x: Floats, seed: int) -> tuple[PointFit, dict[str, float]]:
     """Return the MLE, in the truth's order, and its columns."""
-    em = implementations()["em"]
+    em = implementations()[reference("point")]
     fit = em.fit(Problem(MODEL.NAME, x, {"n_components": 3}, Mode.AS_CONFIGURED, seed))
     assert isinstance(fit, PointFit)
     estimate = fit.parameters.relabelled(matching(fit.parameters, TRUTH))

@@ -42,8 +42,8 @@ def unsupported(problem: Problem) -> str | None:
 def _parameters(model: str, hmm: Any) -> Parameters:
     from lockstep import models
 
-    record: Any = models.load(model).Parameters
-    return record(*(getattr(hmm, f"{name}_") for name in FIELDS))
+    found = {name: getattr(hmm, f"{name}_") for name in FIELDS}
+    return models.load(model).Parameters.of(**found)
 
 
 def fit(problem: Problem) -> PointFit:

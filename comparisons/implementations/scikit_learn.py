@@ -46,10 +46,11 @@ def unsupported(problem: Problem) -> str | None:
 def _parameters(model: str, mixture: Any) -> Parameters:
     from lockstep import models
 
-    record: Any = models.load(model).Parameters
+    record = models.load(model).Parameters
+    values: tuple[Any, ...] = (mixture.weights_, mixture.means_, mixture.covariances_)
     if tuple(record.SPACES) == COLUMN:
-        return record(mixture.weights_, mixture.means_[:, 0], mixture.covariances_[:, 0, 0])
-    return record(mixture.weights_, mixture.means_, mixture.covariances_)
+        values = (mixture.weights_, mixture.means_[:, 0], mixture.covariances_[:, 0, 0])
+    return record.of(**dict(zip(record.SPACES, values)))
 
 
 def fit(problem: Problem) -> PointFit:

@@ -145,7 +145,7 @@ def first_step(bench: Bench) -> Passed:
 
 
 def log_likelihood(bench: Bench) -> Passed:
-    """Compare the log-likelihood that it reports with 50 digits."""
+    """Compare the log-likelihood that it reports with 50 digits, or with our own function."""
     worst, seen = 0.0, 0
     for seed in (51, 52):
         problem = _tiny(bench, seed)
@@ -155,7 +155,7 @@ def log_likelihood(bench: Bench) -> Passed:
                 continue
             seen += 1
             bench.shaped(result.parameters, problem)
-            _, true = bench.exact.expectation(result.parameters, problem.data)
+            true = bench.true_score(result.parameters, problem)
             off = abs(result.log_likelihood - true)
             if off <= FIRST_STEP * abs(true):
                 worst = max(worst, off)
@@ -171,9 +171,9 @@ def _explain_log_likelihood(
     bench: Bench, problem: Problem, n: int, said: float, true: float
 ) -> None:
     """Note a log-likelihood that is another known quantity, or raise Failed."""
-    N, D = problem.size, 2 if "covariances" in problem.start else 1
+    N, D = problem.size, 1 if bench.sequences else np.size(problem.data[0])
     before = bench.raw(problem, n - 1).parameters if n else problem.start
-    stale = bench.exact.expectation(before, problem.data)[1] if n else np.nan
+    stale = bench.true_score(before, problem) if n else np.nan
     harmless = {
         "log-likelihood of the parameters before the last M-step": stale,
         "log-likelihood per observation": true / N,

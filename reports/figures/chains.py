@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lockstep.comparisons.implementations import reference
 from lockstep.models import Model
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
@@ -98,7 +99,7 @@ def _probabilities(
     handles: list[Any] = []
     labels: list[str] = []
     if K > 2:
-        lead = "em" if "em" in fits else next(iter(fits), None)
+        lead = reference("point") if reference("point") in fits else next(iter(fits), None)
         gamma = None if lead is None else _smoothed(model, fits[lead], shown)
         if gamma is not None:
             steps = np.arange(len(gamma))
