@@ -104,6 +104,15 @@ def depends(implementation: Implementation) -> tuple[str, ...]:
     return (implementation.PACKAGE, *getattr(implementation, "DEPENDS", ()))
 
 
+def estimators(problem: Problem) -> dict[str, str]:
+    """Return the libraries' estimators that can do the problem, by name."""
+    return {
+        name: module.ESTIMATOR
+        for name, module in implementations().items()
+        if hasattr(module, "ESTIMATOR") and module.unsupported(problem) is None
+    }
+
+
 @cache
 def reference(kind: Literal["point", "posterior"]) -> str:
     """Return the name of the implementation that others of its kind are held against."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lockstep import models
-from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.implementations import estimators
 from lockstep.comparisons.judging import NEAR_OPTIMUM
 from lockstep.comparisons.problem import Mode
 from lockstep.comparisons.problem import Problem as Task
@@ -99,16 +99,6 @@ def habits(bench: Bench) -> Passed:
     return Passed(f"{number} found, listed below" if number else "none found")
 
 
-def _estimators(bench: Bench, problem: Problem) -> dict[str, str]:
-    """Return the libraries that have an estimator of the model: targets by name."""
-    task = Task(bench.candidate.model, problem.data, problem.dims, Mode.AS_CONFIGURED, seed=0)
-    return {
-        name: module.ESTIMATOR
-        for name, module in implementations().items()
-        if hasattr(module, "ESTIMATOR") and module.unsupported(task) is None
-    }
-
-
 TIMED, TIMED_ITERATIONS = 2_000, 5
 
 
@@ -139,7 +129,8 @@ def timing(bench: Bench) -> Passed:
         ours = time.perf_counter() - began
     row("our kernels", ours)
     said = f"{1e9 * seconds / work:,.0f} ns an observation and iteration"
-    others = _estimators(bench, problem)
+    task = Task(bench.candidate.model, problem.data, problem.dims, Mode.AS_CONFIGURED, seed=0)
+    others = estimators(task)
     for name, target in others.items():
         if bench.candidate.name == target:
             continue
