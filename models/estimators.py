@@ -697,9 +697,8 @@ def _of_model(covariances: ArrayLike, kind: str, shape: tuple[int, ...]) -> Floa
 
 def _of_type(covariances: Floats, kind: str) -> Floats:
     """Return covariances as a model has them in the shape of their type."""
-    if kind == "tied":
-        return covariances[0].copy()
-    return (covariances[:, 0] if kind == "spherical" else covariances).copy()
+    shaped: dict[str, Floats] = {"tied": covariances[0], "spherical": covariances[:, 0]}
+    return shaped.get(kind, covariances).copy()
 
 
 def _chunks(source: Any) -> Iterator[Any]:
