@@ -835,6 +835,8 @@ def _is_list_of_rows(source: Any) -> bool:
 
 def _opened(path: str) -> Any:
     """Return a file as a memory-mapped array, or as an iterator over its chunks."""
+    if not os.path.exists(path):
+        raise ValueError(f"there is no file {path!r}; X is an array, a path or chunks")
     if path.endswith(".npy"):
         return np.load(path, mmap_mode="r")
     try:
@@ -1251,6 +1253,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def _fitted(self) -> categorical_hmm.Parameters:
         check_is_fitted(self, list(ATTRIBUTES.values()))
+        self._check_settings()
         return self._check()
 
     def _init(self, X: Any, lengths: Any = None) -> None:

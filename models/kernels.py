@@ -31,6 +31,7 @@ from lockstep.models import (
     categorical_hmm,
     gaussian_mixture_1d,
     gaussian_mixture_2d,
+    mixture_diagonal,
     records,
     simplex,
 )
@@ -208,6 +209,23 @@ class _Mixture(_Mixture1D):
         return self.kernels.climb(*part, *fields, reg_covar, iterations, tol)
 
 
+class _Diagonal(_Mixture):
+    """Data of the mixture with diagonal covariances, for its kernel; none is missing."""
+
+    def parts(self, parameters: Any) -> list[Any]:
+        return self._rows(WORK // (4 * parameters.means.size))
+
+    def expect(self, parameters: Any, part: Any) -> Any:
+        return self.kernels.moments_diagonal(*part, *parameters.arrays().values())
+
+    def statistics(self, parameters: Any, sums: Sequence[Any]) -> Statistics:
+        counts, first, second = sums
+        return mixture_diagonal.Statistics(counts, first, second, parameters.means)
+
+    def climb(self, *_: Any, **__: Any) -> None:
+        return None
+
+
 class _Sequences:
     """Data of the hidden Markov model, for its kernels: all sequences in one array."""
 
@@ -261,6 +279,8 @@ def _kind(model: Model, data: Any) -> Any:
         return _Column
     if model.NAME == gaussian_mixture_2d.NAME and not np.isnan(data).any():
         return _Mixture
+    if model.NAME == mixture_diagonal.NAME and not np.isnan(data).any():
+        return _Diagonal
     if model.NAME == categorical_hmm.NAME:
         return _Sequences
     return None
