@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
-from lockstep.models import em, kernels, load, mixture_diagonal
+from lockstep.models import em, kernels, load
 from lockstep.models import gaussian_mixture_1d as gm1
 from lockstep.models import gaussian_mixture_2d as gm2
 from lockstep.models.estimators import GaussianMixture
+from lockstep.models.gaussian_mixture_2d import diagonal as mixture_diagonal
 from lockstep.models.records import CollapseError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

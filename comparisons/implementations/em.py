@@ -52,5 +52,5 @@ def fit(problem: Problem) -> PointFit:
         n_starts=N_STARTS if few else FEW_STARTS,
         rng=rng,
         keep_path=few,
-        max_iter=max(1, min(em.MAX_ITER, MOST_STEPS // max(1, model.n_free(start)))),
+        max_iter=max(1, min(em.MAX_ITER, MOST_STEPS // max(1, start.n_free))),
     )
