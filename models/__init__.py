@@ -173,6 +173,8 @@ def part(model: Model, name: str) -> Any:
     name : str
         ``prior``, ``compiled`` or ``graph``.
     """
+    if not hasattr(model, "__path__"):  # a model in one file
+        return None
     place = f"{model.__name__}.{name}"
     return importlib.import_module(place) if find_spec(place) is not None else None
 

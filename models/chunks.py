@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,12 @@ def rows(array: Any, size: int = ROWS) -> Chunks:
     size : int, optional
         Rows (or sequences) of a chunk.
     """
-    if size < 1:
+    if not isinstance(size, Integral) or size < 1:
         raise ValueError(f"chunks of {size} rows: there must be at least 1 in each")
+
+    sliced = hasattr(array, "__len__") and hasattr(array, "__getitem__")
+    if not sliced or isinstance(array, Mapping) or getattr(array, "ndim", 1) == 0:
+        raise TypeError(f"a {type(array).__name__} cannot be cut: give an array or a sequence")
 
     def chunks() -> Iterator[Any]:
         for begin in range(0, len(array), size):

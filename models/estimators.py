@@ -46,13 +46,13 @@ from lockstep.models import (
     em,
     kernels,
     load,
-    mixture_diagonal,
     records,
 )
 from lockstep.models import gaussian_mixture_2d as gaussian_mixture
-from lockstep.models.categorical_hmm import Sequences
+from lockstep.models.categorical_hmm import Sequences, compiled
 from lockstep.models.fits import PointFit, Status
 from lockstep.models.gaussian_mixture_2d import CovarianceType
+from lockstep.models.gaussian_mixture_2d import diagonal as mixture_diagonal
 from lockstep.models.records import DegenerateError, Floats, Integers, Parameters
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
@@ -835,6 +835,8 @@ def _is_list_of_rows(source: Any) -> bool:
 
 def _opened(path: str) -> Any:
     """Return a file as a memory-mapped array, or as an iterator over its chunks."""
+    if not os.path.exists(path):
+        raise ValueError(f"there is no file {path!r}; X is an array, a path or chunks")
     if path.endswith(".npy"):
         return np.load(path, mmap_mode="r")
     try:
@@ -1024,7 +1026,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         """
         parameters, joined = self._fitted(), self._joined(X, lengths)
         weights = _weights(sample_weight, len(joined[1]) - 1, "sequences")
-        return float(_weighted(kernels.log_likelihoods(parameters, *joined), weights).sum())
+        return float(_weighted(compiled.log_likelihoods(parameters, *joined), weights).sum())
 
     def score_samples(
         self, X: Any, lengths: Any = None, sample_weight: Any = None
@@ -1048,7 +1050,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         """
         parameters, joined = self._fitted(), self._joined(X, lengths)
         weights = _weights(sample_weight, len(joined[1]) - 1, "sequences")
-        values, posteriors = kernels.smoothed(parameters, *joined)
+        values, posteriors = compiled.smoothed(parameters, *joined)
         if -np.inf in values:
             _refuse_impossible(parameters, categorical_hmm.split(*joined))
         return float(_weighted(values, weights).sum()), posteriors
@@ -1089,7 +1091,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
         if algorithm == "map":
             path: Integers = self.predict_proba(X, lengths).argmax(axis=1)
         else:
-            path = kernels.viterbi(parameters, symbols, offsets)
+            path = compiled.viterbi(parameters, symbols, offsets)
         log_prob = categorical_hmm.log_joint(parameters, path, symbols, offsets[:-1])
         if log_prob == -np.inf:
             _refuse_impossible(parameters, categorical_hmm.split(symbols, offsets))
@@ -1251,6 +1253,7 @@ class CategoricalHMM(BaseEstimator):  # type: ignore[misc]
 
     def _fitted(self) -> categorical_hmm.Parameters:
         check_is_fitted(self, list(ATTRIBUTES.values()))
+        self._check_settings()
         return self._check()
 
     def _init(self, X: Any, lengths: Any = None) -> None:

@@ -335,6 +335,78 @@ def moments(
     return counts, first, second, sums[K * each]
 
 
+@_fused  # type: ignore[untyped-decorator]
+def _log_joint_diagonal(
+    columns: Floats,
+    n: int,
+    scale: float,
+    mean: Floats,
+    halves: Floats,
+    joint: Floats,
+    k: int,
+    row: Floats,
+) -> None:
+    for i in range(n):
+        joint[k, i] = scale
+    for d in range(len(mean)):
+        for i in range(n):
+            u = columns[d, i] - mean[d]
+            joint[k, i] += halves[d] * u * u
+    for i in range(n):
+        if k == 0 or joint[k, i] > row[0, i]:
+            row[0, i] = joint[k, i]
+
+
+@_entry((_Matrix, _Vector, _Vector, _Matrix, _Matrix))  # type: ignore[untyped-decorator]
+def moments_diagonal(
+    x: Floats, w: Floats, weights: Floats, means: Floats, variances: Floats
+) -> tuple[Floats, Floats, Floats, float]:
+    """Return `mixture_diagonal.e_step`: expected moments about the means.
+
+    Parameters
+    ----------
+    x, w, weights, means
+        As for `moments`.
+    variances : ndarray, shape (K, D)
+
+    Returns
+    -------
+    counts : ndarray, shape (K,)
+    first, second : ndarray, shape (K, D)
+    log_likelihood : float
+    """
+    (N, D), K = x.shape, len(means)
+    size = min(max(16, min(ROWS, 2**15 // D)), N)  # the columns of a block stay in the cache
+    halves, scale = np.empty((K, D)), np.log(weights) - 0.5 * D * np.log(2 * np.pi)
+    for k in range(K):
+        for d in range(D):
+            halves[k, d] = -0.5 / variances[k, d]
+            scale[k] -= 0.5 * np.log(variances[k, d])
+    joint, row, columns = np.empty((K, size)), np.ones((3, size)), np.empty((D, size))
+    each = 1 + 2 * D
+    totals = np.zeros((2, K * each + 1))
+    for begin in range(0, N, size):
+        n = min(size, N - begin)
+        if len(w):
+            row[2, :n] = w[begin : begin + n]
+        _columns(x[begin : begin + n], n, columns)
+        for k in range(K):
+            _log_joint_diagonal(columns, n, scale[k], means[k], halves[k], joint, k, row)
+        _normalise(joint, row, n)
+        _add(totals, K * each, _dot(row, 2, row, 0, n))
+        for k in range(K):
+            for d in range(D):
+                count, first, second = _moments_1d(columns[d], n, means[k, d], joint, k, row)
+                if d == 0:
+                    _add(totals, k * each, count)
+                _add(totals, k * each + 1 + d, first)
+                _add(totals, k * each + 1 + D + d, second)
+    sums = totals[0] + totals[1]
+    by_component = sums[: K * each].reshape(K, each)
+    counts, firsts = by_component[:, 0].copy(), by_component[:, 1 : 1 + D].copy()
+    return counts, firsts, by_component[:, 1 + D :].copy(), sums[K * each]
+
+
 @_entry(_IN_1D + _ITERATE)  # type: ignore[untyped-decorator]
 def climb_1d(
     x: Floats,

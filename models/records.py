@@ -389,10 +389,10 @@ ROUNDED = 1e-5
 """How far it may be where parameters are a start, or attributes: rounded to six digits, say. They
 are then divided by their sum."""
 
-LARGEST = 1e100
+LARGEST = 1e120
 """Of the data: beyond this, sums of squares may overflow."""
 
-LEAST_WEIGHT, LARGEST_WEIGHT = 1e-50, 1e50
+LEAST_WEIGHT, LARGEST_WEIGHT = 1e-40, 1e40
 """Between which the largest weight must lie, that sums neither overflow nor vanish."""
 
 

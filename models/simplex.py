@@ -50,7 +50,7 @@ def posterior(joint: Floats, nearest: Callable[[], Floats]) -> Floats:
     return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
 
 
-FAR = 1e120
+FAR = 1e140
 """Squares of distances that overflow do not in this unit, and are then far above all else."""
 
 

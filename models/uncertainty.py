@@ -44,6 +44,7 @@ from lockstep.models.admission import (
 from lockstep.models.fits import Status, stack
 from lockstep.models.labels import matching
 from lockstep.models.records import (
+    DegenerateError,
     Floats,
     Integers,
     Parameters,
@@ -125,6 +126,11 @@ def observed_information(
     ndarray, shape (F, F)
         Zero in the rows of coordinates at infinity. Singular, as the coordinates of
         probabilities are redundant by a constant per row.
+
+    Raises
+    ------
+    DegenerateError
+        If it is beyond double precision.
     """
     parameters, data, weights = admitted(model, parameters, data, weights)
     return _differentiated(model, parameters, data, weights)[0]
@@ -149,6 +155,11 @@ def _differentiated(
             at.append(moved[i])
         information[i] = -(scores[0] - scores[1]) / (at[0] - at[1])
         jacobian[:, i] = (values[0] - values[1]) / (at[0] - at[1])
+    if not np.isfinite(information).all():
+        raise DegenerateError(
+            "the information overflows: a variance is too small for the data's distance from its "
+            "mean, so this is no maximum"
+        )
     return (information + information.T) / 2, jacobian
 
 

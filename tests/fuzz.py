@@ -314,16 +314,14 @@ def library_calls(draw):
     def P():
         return model.Parameters.of(**fields)
 
-    def parts():
-        return chunks.rows(data, draw(pick(1, 7, 100)))
-
     size = draw(pick(3, 0, -1, "a", 2.5, [2, 3], None))
-    if what == "chunks":
-        cut = parts()
+    rows_each = draw(pick(1, 7, 100, 0, "a"))
     known = {
         "fit": lambda: em.fit(model, P(), data, weights=w, **options),
         "best": lambda: em.fit_best(model, data, dims, n_starts=2, rng=rng, weights=w, **options),
-        "chunks": lambda: em.fit_chunks(model, P(), cut, missing=seed > 2, **options),
+        "chunks": lambda: em.fit_chunks(
+            model, P(), chunks.rows(data, rows_each), missing=seed > 2, **options
+        ),
         "wald": lambda: without(
             uncertainty.wald(model, P(), data, weights=w, probability=probability)
         ),

@@ -16,6 +16,7 @@ from lockstep.models import categorical_hmm as hmm
 from lockstep.models import em, hmm_kernels, kernels, load, mixture_kernels
 from lockstep.models import gaussian_mixture_1d as gm1
 from lockstep.models import gaussian_mixture_2d as gm2
+from lockstep.models.categorical_hmm import compiled
 
 MODELS = [load(m.NAME) for m in (gm1, gm2, hmm)]
 
@@ -361,9 +362,9 @@ def test_what_is_asked_of_many_sequences_is_what_the_readable_functions_say_of_e
     p, symbols, offsets = many(
         np.random.default_rng(5), K, V, lengths, sparse=sparse, masked=masked
     )
-    values = kernels.log_likelihoods(p, symbols, offsets)
-    same, gamma = kernels.smoothed(p, symbols, offsets)
-    path = kernels.viterbi(p, symbols, offsets)
+    values = compiled.log_likelihoods(p, symbols, offsets)
+    same, gamma = compiled.smoothed(p, symbols, offsets)
+    path = compiled.viterbi(p, symbols, offsets)
     np.testing.assert_array_equal(same, values)
     assert values.shape == (len(lengths),)
     assert gamma.shape == (len(symbols), K)
@@ -385,15 +386,15 @@ def test_some_of_the_cases_above_are_impossible_and_some_are_not():
     p, symbols, offsets = many(
         np.random.default_rng(5), 4, 3, [3, 5, 2] * 20, sparse=0.4, masked=0.1
     )
-    impossible = kernels.log_likelihoods(p, symbols, offsets) == -np.inf
+    impossible = compiled.log_likelihoods(p, symbols, offsets) == -np.inf
     assert 0 < impossible.sum() < 60
 
 
 def test_many_sequences_are_what_enumerating_their_paths_gives(either):
     K, lengths = 3, [4, 1, 5, 2]
     p, symbols, offsets = many(np.random.default_rng(8), K, 3, lengths, masked=0.2)
-    values, gamma = kernels.smoothed(p, symbols, offsets)
-    path = kernels.viterbi(p, symbols, offsets)
+    values, gamma = compiled.smoothed(p, symbols, offsets)
+    path = compiled.viterbi(p, symbols, offsets)
     for n, own in enumerate(hmm.split(symbols, offsets)):
         paths = np.array(list(itertools.product(range(K), repeat=len(own))))
         joint = np.exp([hmm.log_joint(p, z, own) for z in paths])
@@ -419,7 +420,7 @@ def test_of_paths_equally_probable_the_compiled_search_takes_the_readable_one(ei
     lengths = rng.integers(1, 12, 50)
     symbols = rng.integers(p.emissionprob.shape[1], size=lengths.sum())
     offsets = np.cumsum([0, *lengths])
-    path = kernels.viterbi(p, symbols, offsets)
+    path = compiled.viterbi(p, symbols, offsets)
     expected = [hmm.viterbi(p, own) for own in hmm.split(symbols, offsets)]
     np.testing.assert_array_equal(path, np.concatenate(expected))
     if K == 2:
@@ -429,7 +430,7 @@ def test_of_paths_equally_probable_the_compiled_search_takes_the_readable_one(ei
 def test_smoothing_what_is_impossible_says_so(either):
     p = hmm.Parameters([1.0, 0.0], [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]])
     symbols, offsets = np.array([0, 1, 0, 0, 0, 1]), np.array([0, 3, 5, 6])
-    values, gamma = kernels.smoothed(p, symbols, offsets)
+    values, gamma = compiled.smoothed(p, symbols, offsets)
     assert values.tolist() == [-np.inf, 0, -np.inf]
     assert np.isnan(gamma).all(axis=1).tolist() == [True] * 3 + [False] * 2 + [True]
     np.testing.assert_array_equal(gamma[3:5], [[1, 0], [1, 0]])
@@ -440,6 +441,6 @@ def test_the_smallest_probabilities_lose_no_digits(either):
     tiny = np.array([1e-300, 1 - 1e-300])
     p = hmm.Parameters([0.5, 0.5], [[0.5, 0.5], [0.5, 0.5]], np.tile(tiny, (2, 1)))
     symbols, offsets = np.zeros(12, int), np.array([0, 7, 12])
-    values, gamma = kernels.smoothed(p, symbols, offsets)
+    values, gamma = compiled.smoothed(p, symbols, offsets)
     np.testing.assert_allclose(values, np.log(1e-300) * np.array([7, 5]), rtol=1e-14)
     np.testing.assert_allclose(gamma, 0.5, rtol=1e-14)

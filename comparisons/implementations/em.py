@@ -20,6 +20,10 @@ MANY_PARAMETERS = 1000
 """Beyond, there are few starts and no path is kept: on the flat likelihoods of such models a fit
 takes thousands of iterations."""
 
+MOST_STEPS = 200_000_000
+"""Parameters times iterations of a start: a model of more than 20,000 parameters has fewer than
+`em.MAX_ITER` iterations, and its message says so if they did not suffice."""
+
 
 def unsupported(problem: Problem) -> str | None:  # noqa: ARG001
     """Return None: it does every model."""
@@ -48,4 +52,5 @@ def fit(problem: Problem) -> PointFit:
         n_starts=N_STARTS if few else FEW_STARTS,
         rng=rng,
         keep_path=few,
+        max_iter=max(1, min(em.MAX_ITER, MOST_STEPS // max(1, start.n_free))),
     )

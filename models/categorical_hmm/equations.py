@@ -567,6 +567,7 @@ def check_chunk(data: Any, dims: Mapping[str, int], *, missing: bool = False) ->
     hole in a column of integers, become -1 if values may be missing.
     """
     lowest, V = MASKED if missing else 0, dims.get("n_features", np.iinfo(np.int64).max)
+    records.refuse_no_count("n_features", V)
     try:
         sequences = tuple(data)
     except TypeError:

@@ -10,14 +10,15 @@ given the component, so one that was not observed (NaN) is simply left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from scipy.special import logsumexp
 
-from lockstep.models import gaussian_mixture_2d, records, simplex
+from lockstep.models import kernels, records, simplex
+from lockstep.models.gaussian_mixture_2d import equations as gaussian_mixture_2d
 from lockstep.models.records import CollapseError, DegenerateError, Floats
 from lockstep.models.spaces import Real, Simplex, Variance
 
@@ -227,3 +228,25 @@ def rounding(parameters: Parameters) -> float:
     return records.RESOLUTION * float(
         (np.abs(parameters.means) / np.sqrt(parameters.variances)).max()
     )
+
+
+def twin(x: Floats) -> type[Prepared] | None:
+    """Return the class that prepares the data for the kernel; None if they lack coordinates."""
+    return None if np.isnan(x).any() else Prepared
+
+
+class Prepared(kernels.Rows):
+    """Data of the mixture with diagonal covariances, for its kernel; none is missing."""
+
+    def parts(self, parameters: Any) -> list[Any]:
+        return self.cut(kernels.WORK // (4 * parameters.means.size))
+
+    def expect(self, parameters: Any, part: Any) -> Any:
+        return self.kernels.moments_diagonal(*part, *parameters.arrays().values())
+
+    def statistics(self, parameters: Any, sums: Sequence[Any]) -> Any:
+        counts, first, second = sums
+        return Statistics(counts, first, second, parameters.means)
+
+    def climb(self, *_: Any, **__: Any) -> None:
+        return None
