@@ -107,7 +107,7 @@ def study(name: str, data_sets: int = DATA_SETS, seed: int = SEED) -> Study:
     divergences = draws = 0
     for number, child in enumerate(np.random.SeedSequence(seed).spawn(data_sets)):
         rng = np.random.default_rng(child)
-        sizes = {"n_components": K, "n_features": V, "columns": model.shows.COLUMNS[0]}
+        sizes = {"n_components": K, "n_features": V, "n_columns": model.shows.COLUMNS[0]}
         truth = bayesian.draws(name, sizes, None, 1, rng).draw(0)
         data = model.sample(truth, size_of(model), rng)
         dims = truth.dims

@@ -100,7 +100,7 @@ def draws(
         Its sizes.
     data : Data or None
         Give a standardised prior its location and scale: no more of them is used. Without them
-        the draws are on the prior's own scale, and `dims` has an entry ``columns``.
+        the draws are on the prior's own scale, and `dims` has an entry ``n_columns``.
     n : int
         How many draws.
     rng : numpy.random.Generator
@@ -114,7 +114,7 @@ def draws(
     """
     module = load(model)
     prior = prior or _stated(module)
-    columns = dims.get("columns", 1) if data is None else _columns(data)
+    columns = dims.get("n_columns", 1) if data is None else _columns(data)
     shape = shapes(module, dims, columns)
     drawn = {name: family.draw(shape[name], n, rng) for name, family in prior.families.items()}
     return _rescaled(module.Parameters(**drawn), *_location_and_scale(prior, data))

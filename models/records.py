@@ -84,6 +84,10 @@ class Statistics(Record):
         return type(self)(**total)
 
 
+SIZES = {"K": "n_components", "V": "n_features", "D": "n_columns"}
+"""What the lengths of axes are called: of components, of symbols and of coordinates."""
+
+
 @dataclass(frozen=True)
 class Space:
     """What values a field can take; `models.spaces` has the kinds. Here: any real number.
@@ -230,12 +234,11 @@ class Parameters(Record):
 
     @property
     def dims(self) -> dict[str, int]:
-        """The model's sizes: ``n_components``, and ``n_features`` where there are symbols."""
-        sizes = {"n_components": self.n_components}
+        """The model's sizes: `SIZES`, as far as its fields have such axes."""
+        sizes: dict[str, int] = {}
         for name, space in self.SPACES.items():
-            if "V" in space.axes:
-                place = space.axes.index("V") - len(space.axes)
-                sizes["n_features"] = int(getattr(self, name).shape[place])
+            shape = getattr(self, name).shape[len(self.lead) :]
+            sizes |= {SIZES[axis]: int(n) for axis, n in zip(space.axes, shape)}
         return sizes
 
     @property
