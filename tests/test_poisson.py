@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from inprocess import judged
 from lockstep import models
 from lockstep.comparisons import calibration, scenarios, studies
 from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.problem import Mode, Problem
-from lockstep.comparisons.validation import Trial, mistakes, problems, trial
+from lockstep.comparisons.validation import mistakes, problems, trial
 from lockstep.comparisons.validation.candidate import UnusableError
 from lockstep.comparisons.validation.verdicts import Status, Word
 from lockstep.models import bayesian, em
@@ -307,7 +308,7 @@ def test_the_scenario_has_these_data(model):
 
 # --- validation ---------------------------------------------------------------------------------
 
-CANDIDATES = '''
+CANDIDATES = """
 import numpy as np
 from scipy.special import gammaln, logsumexp
 from scipy.stats import poisson
@@ -360,10 +361,10 @@ class Mixture:
         x = X[:, 0]
         self.weights_ = np.full(self.n_components, 1 / self.n_components)
         self.rates_ = np.quantile(x, (np.arange(self.n_components) + 0.5) / self.n_components) + 0.5
-        for _ in range(3000):
+        for _ in range(500):
             self.weights_, self.rates_ = step(x, self.weights_, self.rates_)
         return self
-'''
+"""
 
 
 @pytest.fixture
@@ -384,24 +385,9 @@ def test_validate_says_right_and_wrong(lockstep, candidate, tmp_path):
     assert "docs/poisson" not in said  # there is no such page
 
 
-@pytest.fixture
-def verdict(path, monkeypatch, model):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([*path, str(ROOT)]))
-
-    def judge(target):
-        with trial(target, NAME) as held:
-            assert isinstance(held, Trial)
-            for check in held.checks:
-                if check.name != "timing":
-                    held.carry_out(check)
-            return held.verdict()
-
-    return judge
-
-
 @pytest.mark.parametrize("name", ["step", "fit", "Mixture"])
-def test_right_candidates_of_every_kind_are_valid(verdict, candidate, name):
-    found = verdict(candidate(name))
+def test_right_candidates_of_every_kind_are_valid(model, candidate, name):
+    found = judged(candidate(name), NAME)
     assert found.word is Word.VALID, [o for o in found.outcomes if o.status is Status.FAILED]
     passed = {o.name for o in found.of(Status.PASSED)}
     assert passed >= ({"interface", "own-fit"} if name == "Mixture" else {"lockstep", "m-step"})
@@ -420,8 +406,8 @@ def test_right_candidates_of_every_kind_are_valid(verdict, candidate, name):
         ("negative", "valid", "the update of the rates"),
     ],
 )
-def test_wrong_candidates_are_found_and_told(verdict, candidate, name, failed, cause):
-    found = verdict(candidate(name))
+def test_wrong_candidates_are_found_and_told(model, candidate, name, failed, cause):
+    found = judged(candidate(name), NAME)
     assert found.word is Word.WRONG
     assert failed in {o.name for o in found.of(Status.FAILED)}
     assert cause in [c.name for c in found.causes]
@@ -444,9 +430,9 @@ def test_a_model_without_prior_or_problems_cannot_be_validated_and_says_so(
 ):
     monkeypatch.setattr(bayesian, "prior_of", lambda _: None)
     problems.general.cache_clear()
-    with pytest.raises(UnusableError, match=r"give its folder a prior\.py or a problems\.py"):
-        with trial(candidate("step"), NAME):
-            pass
+    said = r"give its folder a prior\.py or a problems\.py"
+    with pytest.raises(UnusableError, match=said), trial(candidate("step"), NAME):
+        pass
     problems.general.cache_clear()
 
 
