@@ -703,7 +703,11 @@ def _failed(failure: Failure) -> dict[str, Any]:
     return {
         "status": failure.status,
         "message": failure.message,
-        "diagnostics": {"traceback": failure.traceback} if failure.traceback else {},
+        "diagnostics": {
+            name: text
+            for name, text in (("traceback", failure.traceback), ("output", failure.output))
+            if text
+        },
     }
 
 
