@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -142,16 +143,17 @@ def row(fit, kind="point"):
 
 
 @pytest.mark.parametrize("order", [["as_configured"], ["matched"], ["as_configured", "matched"]])
-def test_the_seconds_of_a_point_fit_are_not_those_of_compilation(monkeypatch, order):
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_the_seconds_of_a_point_fit_are_not_those_of_compilation(monkeypatch, order, late):
     """Compilation comes with the loading of a module, in whichever fit that is."""
     calls = []
 
     def fit(problem):
         calls.append(problem.mode)
-        name = f"compiled_{len(order)}_{order[0]}"
-        if problem.mode == order[-1] and name not in sys.modules:
+        if problem.mode == order[-1] and calls.count(order[-1]) <= 1 + late:
+            name = f"compiled_{len(calls)}_{order}_{late}"
             monkeypatch.setitem(sys.modules, name, None)
-            time.sleep(0.5)
+            time.sleep(0.3)
         return answer()
 
     monkeypatch.setattr(run, "_warm", set())
@@ -159,8 +161,23 @@ def test_the_seconds_of_a_point_fit_are_not_those_of_compilation(monkeypatch, or
     for mode in order:
         result = run.attempt("row", problem(Mode(mode)))
         assert isinstance(result, Timed)
-        assert result.seconds < 0.25
-    assert len(calls) <= 2 * len(order)
+        assert result.seconds < 0.15
+        assert run.attempt("row", problem(Mode(mode))).seconds < 0.15
+    assert len(calls) <= 8
+
+
+def test_a_fit_that_always_loads_something_ends(monkeypatch):
+    calls = []
+
+    def fit(problem):
+        calls.append(problem)
+        monkeypatch.setitem(sys.modules, f"compiled_anew_{len(calls)}", None)
+        return replace(answer(), iterations=len(calls))
+
+    monkeypatch.setitem(implementations._guests, "row", row(fit))
+    result = run.attempt("row", problem())
+    assert len(calls) == 1 + run.MOST_REPEATED
+    assert result.fit.iterations == 1, "the first"
 
 
 def test_a_posterior_is_sampled_once(monkeypatch):
