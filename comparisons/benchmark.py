@@ -26,7 +26,10 @@ from typing import Any
 import numpy as np
 
 from lockstep.comparisons import benchmark_posteriors
-from lockstep.models import categorical_hmm, kernels, load
+from lockstep.comparisons.implementations import estimators
+from lockstep.comparisons.problem import Mode, Problem
+from lockstep.comparisons.validation.problems import general
+from lockstep.models import categorical_hmm, em, kernels, load, names
 from lockstep.models import gaussian_mixture_2d as gaussian_mixture
 
 ITERATIONS, FEW_ITERATIONS = 20, 2
@@ -425,6 +428,36 @@ def _beside(work: Work, problem: Any, peer: str, fitted: Any, kernel: float) -> 
     )
 
 
+def lonely() -> list[str]:
+    """Return the models that no library has an estimator of."""
+    found = []
+    for name in names():
+        try:
+            problem = general(name, 1, K=2, size=20, one=True)
+        except LookupError:  # there is nothing to time it on
+            continue
+        if not estimators(Problem(name, problem.data, problem.dims, Mode.AS_CONFIGURED, seed=0)):
+            found.append(name)
+    return found
+
+
+def alone(name: str, size: int) -> list[Cell]:
+    """Time EM of a model that no library has an estimator of."""
+    model, given = load(name), general(name, 1, K=2, size=size, one=True)
+    start = model.Parameters(**given.start)
+
+    def fit() -> Any:
+        return em.fit(model, start, given.data, max_iter=ITERATIONS, tol=-1)
+
+    kernel = _kernel_apart(model, fit().parameters, given.data)
+    ours = _seconds(fit, 1)
+    note = (
+        f"nothing beside the {model.TITLE}, which no library has an estimator of "
+        f"({1e9 * ours / ITERATIONS / size:,.0f} ns a row and iteration)"
+    )
+    return [Cell(model.TITLE, "", size, ITERATIONS, kernel, note, ours=ours)]
+
+
 def failures(measured: Sequence[Measured]) -> list[str]:
     """Return what is wrong with the results, a line each; times are not among it."""
     wrong = []
@@ -628,6 +661,9 @@ def plan(
         for work in WORKS
         for size in work.sizes
         if not quick or size <= QUICK
+    ]
+    planned += [
+        (f"{load(name).TITLE}, size {QUICK:,}", partial(alone, name, QUICK)) for name in lonely()
     ]
     planned += [(f"{first[0]}, first fit", partial(_first_fit, *first)) for first in FIRST]
     if not quick:

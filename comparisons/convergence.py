@@ -17,7 +17,7 @@ from lockstep import models
 from lockstep.comparisons.alignment import relabel
 from lockstep.comparisons.cache import FitCache, Timed, versions
 from lockstep.comparisons.diagnostics import E_BFMI, ESS, R_HAT, Check, diagnose
-from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.implementations import implementations, reference
 from lockstep.comparisons.judging import log_likelihoods
 from lockstep.comparisons.run import run
 from lockstep.comparisons.scenarios import scenarios
@@ -115,7 +115,8 @@ COLUMNS = (
 
 def table(runs: Sequence[Run]) -> str:
     """Return the study as a page in Markdown."""
-    packages = ", ".join(f"{k} {versions()[k]}" for k in ("pymc", "nutpie", "arviz"))
+    sampler = implementations()[reference("posterior")]
+    packages = ", ".join(f"{k} {versions()[k]}" for k in (sampler.PACKAGE, "nutpie", "arviz"))
     lines = [
         "# Convergence from four seeds",
         "",

@@ -21,6 +21,7 @@ import mpmath
 import numpy as np
 from mpmath import mpf
 
+from lockstep.models import load
 from lockstep.models.records import Floats
 
 DIGITS = 50
@@ -519,12 +520,12 @@ def _all_paths(p: Fields, symbols: Sequence[int | None]) -> tuple[Any, Any]:
     return gamma, xi
 
 
-TWINS: dict[str, Twin] = {
-    "gaussian_mixture_1d": GaussianMixture1D(),
-    "gaussian_mixture_2d": GaussianMixture(),
-    "categorical_hmm": CategoricalHMM(),
+TWINS: dict[tuple[str, ...], Twin] = {
+    ("weights", "means", "variances"): GaussianMixture1D(),
+    ("weights", "means", "covariances"): GaussianMixture(),
+    ("startprob", "transmat", "emissionprob"): CategoricalHMM(),
 }
-"""The models that there is an exact EM for."""
+"""Exact EM, by the fields of the model's parameters."""
 
 
 def twin(model: str) -> Twin:
@@ -535,6 +536,8 @@ def twin(model: str) -> Twin:
     LookupError
         If there is none; the message says so.
     """
-    if model not in TWINS:
-        raise LookupError(f"{model} has no twin in 50-digit arithmetic (comparisons/exact.py)")
-    return TWINS[model]
+    module = load(model)
+    found = TWINS.get(tuple(module.Parameters.SPACES))
+    if found is None:
+        raise LookupError(f"there is no EM at 50 digits for the {module.TITLE}")
+    return found

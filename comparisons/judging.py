@@ -22,7 +22,7 @@ from lockstep import models
 from lockstep.comparisons import agreement, collapse, diagnostics, predictive
 from lockstep.comparisons.alignment import matching, relabel
 from lockstep.comparisons.cache import Timed
-from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.implementations import implementations, reference
 from lockstep.comparisons.problem import Mode
 from lockstep.comparisons.run import Failure, Result, Task
 from lockstep.comparisons.scenarios import Prepared, Published, Scenario
@@ -186,14 +186,18 @@ class Judge:
             if given is not None:
                 return given
         fits = {**self._point_fits(Mode.AS_CONFIGURED), **self._point_fits(Mode.MATCHED)}
-        if "em" in fits:
-            return fits["em"].parameters
+        if reference("point") in fits:
+            return fits[reference("point")].parameters
         return self.prepared.start
+
+    def _lead(self, mode: Mode) -> PointFit | None:
+        """Return the fit that the other point fits are held against."""
+        return self._point_fits(mode).get(reference("point"))
 
     @cached_property
     def _plugged_in(self) -> Floats | None:
         """The log density of every held-out unit under em's estimate, as configured."""
-        fit = self._point_fits(Mode.AS_CONFIGURED).get("em")
+        fit = self._lead(Mode.AS_CONFIGURED)
         if fit is None or self.prepared.heldout is None or fit.status is Status.DEGENERATE:
             return None
         return predictive.pointwise(self.model, fit.parameters, self.prepared.heldout)
@@ -324,7 +328,7 @@ class Judge:
             "diagnostics": dict(fit.details),
         }
         if (
-            task.implementation == "em"
+            task.implementation == reference("point")
             and task.problem.mode is Mode.AS_CONFIGURED
             and fit.status is Status.CONVERGED
         ):
@@ -332,7 +336,7 @@ class Judge:
         if task.problem.mode is Mode.MATCHED:
             outcome["agreement"] = self._agreement(task.implementation, fit)
             if (
-                task.implementation == "em"
+                task.implementation == reference("point")
                 and fit.path is not None
                 and sum(a.size for a in fit.path.arrays().values()) <= MOST_FOLLOWED
             ):
@@ -507,8 +511,13 @@ class Judge:
 
     def _agreement(self, implementation: str, fit: PointFit) -> dict[str, Any] | None:
         """Compare a matched fit with our EM's, iterate for iterate."""
-        ours = self._point_fits(Mode.MATCHED).get("em")
-        if implementation == "em" or ours is None or ours.path is None or fit.path is None:
+        ours = self._lead(Mode.MATCHED)
+        if (
+            implementation == reference("point")
+            or ours is None
+            or ours.path is None
+            or fit.path is None
+        ):
             return None
         steps = min(ours.iterations, fit.iterations)
         pairs = [(fit.path.draw(i), ours.path.draw(i)) for i in range(steps + 1)]
@@ -523,7 +532,7 @@ class Judge:
             for theirs, mine in pairs
         ]
         return {
-            "with": "em",
+            "with": reference("point"),
             "iterations_compared": steps,
             "max_scaled_difference": float(np.max(by_iteration)),
             "by_iteration": by_iteration,
@@ -535,7 +544,7 @@ class Judge:
     def _compare_spreads(self, outcomes: list[dict[str, Any]]) -> None:
         """Give a variational posterior the ratios of its standard deviations to NUTS's."""
         posteriors = [o for o in outcomes if o["kind"] == "posterior" and o["sd"] is not None]
-        nuts = next((o for o in posteriors if o["implementation"] == "pymc-nuts"), None)
+        nuts = next((o for o in posteriors if o["implementation"] == reference("posterior")), None)
         for outcome in posteriors:
             own = outcome["diagnostics"]
             if nuts is None or "r_hat" in own:
@@ -561,7 +570,8 @@ class Judge:
             return Judged(Verdict.FAILED if failed else Verdict.NOT_RUN, outcome["message"])
         if task.problem.mode is Mode.MATCHED:
             return self._verdict_matched(outcome)
-        if status == Status.DEGENERATE and task.implementation != "em" and self._em_collapsed(task):
+        follows = task.implementation != reference("point")
+        if status == Status.DEGENERATE and follows and self._em_collapsed(task):
             return Judged(Verdict.DIFFERS, f"{outcome['message']}; {BOTH}", known=True)
         if status in (Status.DEGENERATE, Status.LOG_LIKELIHOOD_FELL):
             return Judged(Verdict.DIFFERS, outcome["message"])
@@ -581,7 +591,7 @@ class Judge:
         )
 
     def _em_collapsed(self, task: Task) -> bool:
-        fit = self._point_fits(task.problem.mode).get("em")
+        fit = self._lead(task.problem.mode)
         return fit is not None and fit.status is Status.DEGENERATE
 
     def _verdict_on_mean(self, gap: float) -> Judged:
@@ -595,12 +605,12 @@ class Judge:
 
     def _verdict_matched(self, outcome: dict[str, Any]) -> Judged:
         degenerate = outcome["status"] == Status.DEGENERATE
-        if outcome["implementation"] == "em":
+        if outcome["implementation"] == reference("point"):
             if degenerate or outcome["status"] == Status.LOG_LIKELIHOOD_FELL:
                 return Judged(Verdict.DIFFERS, outcome["message"])
             return Judged(Verdict.AGREES, "the fit that the others are held against")
         found = outcome["agreement"]
-        ours = self._point_fits(Mode.MATCHED).get("em")
+        ours = self._lead(Mode.MATCHED)
         if outcome["status"] == Status.LOG_LIKELIHOOD_FELL or (
             degenerate and (ours is None or ours.status is not Status.DEGENERATE)
         ):
@@ -634,11 +644,11 @@ class Judge:
 
     def _published(self, published: Published) -> dict[str, Any]:
         ours: float | None = None
-        fits = self._point_fits(Mode.AS_CONFIGURED)
+        fit = self._lead(Mode.AS_CONFIGURED)
         if published.at is not None:
             ours = float(self.model.log_likelihood(published.at, self.prepared.data))
-        elif "em" in fits:
-            ours = self._quantity(published.quantity, fits["em"].parameters)
+        elif fit is not None:
+            ours = self._quantity(published.quantity, fit.parameters)
         decimals = len(published.printed.partition(".")[2])
         matches = None
         if ours is not None and not published.note:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -16,6 +17,7 @@ from lockstep.comparisons.csv_file import DataError, Table, read
 from lockstep.comparisons.files import Notice
 from lockstep.comparisons.legible import LONG, clipped, printable
 from lockstep.comparisons.scenarios import Prepared, Scenario
+from lockstep.models import bayesian
 
 if TYPE_CHECKING:
     from lockstep.models.records import Floats, Integers
@@ -57,10 +59,13 @@ def _positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     return [places[name][0] for name in wanted]
 
 
-def _pick(there: Sequence[str], names: Sequence[str] | None, wanted: int) -> list[int]:
+def _pick(
+    there: Sequence[str], names: Sequence[str] | None, wanted: int, most: int | None
+) -> list[int]:
     """Return the columns to use: those named, or all if there are as many as wanted."""
     positions = _positions(there, names or there)
-    if len(positions) != wanted and not (names and len(names) > wanted > 1):  # any D is fitted
+    named = len(names or ())
+    if len(positions) != wanted and not (named > wanted and (most is None or named <= most)):
         which = f"{len(names)} were named" if names else f"the file has {_listed(there)}"
         raise DataError(
             f"this model takes {wanted} column{'s' * (wanted > 1)} and {which}; "
@@ -163,10 +168,9 @@ def _as_names(values: Sequence[str]) -> str:
     )
 
 
-def _numbers(D: int | None, dims: Mapping[str, int]) -> int:
-    """Return how many numbers the parameters are: of a mixture in D dimensions, or of an HMM."""
-    K = dims["n_components"]
-    return K * (1 + K + dims["n_features"]) if D is None else K * (1 + D + D**2)
+def _numbers(model: models.Model, dims: Mapping[str, int], columns: int) -> int:
+    """Return how many numbers the parameters are."""
+    return sum(math.prod(shape) for shape in bayesian.shapes(model, dims, columns).values())
 
 
 def scenario(
@@ -189,7 +193,7 @@ def scenario(
     columns : sequence of str, optional
         The columns with the data; needed if there are others.
     lengths_column : str, optional
-        For the HMM: the column whose non-blank entries are the lengths of the sequences, in
+        For symbols: the column whose non-blank entries are the lengths of the sequences, in
         order, at the top of the column or each in the first or the last row of its sequence.
         Without it all symbols are one sequence.
     seed : int
@@ -201,22 +205,23 @@ def scenario(
         If the file cannot be used, with the file and where possible the column and the line.
     """
     model = models.load(model_name)
-    hmm = model_name == "categorical_hmm"
-    if lengths_column is not None and not hmm:
+    sequences = model.shows.SEQUENCES
+    if lengths_column is not None and not sequences:
         raise DataError(
-            f"{printable(str(path))}: --lengths-column is for the HMM; a mixture has none"
+            f"{printable(str(path))}: --lengths-column is for the HMM and its like, whose data are "
+            f"sequences; the {model.TITLE} has none"
         )
 
     def choose(names: Sequence[str]) -> list[int]:
         beside = _positions(names, [lengths_column] if lengths_column is not None else [])
         rest = [i for i in range(len(names)) if i not in beside]
-        wanted = 1 if hmm or model_name.endswith("1d") else 2
-        return [rest[i] for i in _pick([names[i] for i in rest], columns, wanted)] + beside
+        taken = _pick([names[i] for i in rest], columns, *model.shows.COLUMNS)
+        return [rest[i] for i in taken] + beside
 
     table = read(path, choose)
     dims, note = {"n_components": n_components}, ""
     try:
-        if hmm:
+        if sequences:
             symbols = _symbols(table, 0)
             lengths = [len(symbols)] if lengths_column is None else _lengths(table, 1)
             dims["n_features"] = int(symbols.max()) + 1
@@ -232,11 +237,12 @@ def scenario(
         raise DataError(f"{table.file}: {printable(str(error))}") from None
     if note:
         warnings.warn(f"{table.file}: {note}", Notice, stacklevel=2)
-    numbers = _numbers(len(table.names) if not hmm else None, dims)
+    numbers = _numbers(model, dims, len(table.names))
     if numbers > MOST_PARAMETERS:
+        fewer = "fewer components" + ", or one symbol for rare ones" * sequences
         raise DataError(
             f"{table.file}: the model would have {numbers:,} parameters, more than "
-            f"{MOST_PARAMETERS:,}; take fewer components{', or one symbol for rare ones' * hmm}"
+            f"{MOST_PARAMETERS:,}; take {fewer}"
         )
     own = Scenario(
         name=printable(path.stem),
@@ -250,6 +256,6 @@ def scenario(
         data=data,
         dims=dims,
         start=model.start(data, dims, np.random.default_rng(seed)),
-        labels={"axes": tuple(map(_short, table.names[: 1 if hmm else None]))},
+        labels={"axes": tuple(map(_short, table.names[: 1 if sequences else None]))},
     )
     return own, prepared

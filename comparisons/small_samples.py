@@ -28,25 +28,24 @@ import numpy as np
 
 from lockstep import models
 from lockstep.comparisons import predictive
-from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.implementations import implementations, reference
 from lockstep.comparisons.problem import Mode, Problem
-from lockstep.models import gaussian_mixture_1d, uncertainty
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.models import uncertainty
 from lockstep.models.fits import PointFit, PosteriorFit, Status
 from lockstep.models.labels import matching
 from lockstep.models.records import Floats, Parameters
 
-MODEL = models.load("gaussian_mixture_1d")
+MODEL = models.load(scenarios()["gmm1d-separated"].model)
 
-TRUTH = gaussian_mixture_1d.Parameters.of(
-    weights=[0.5, 0.3, 0.2], means=[0, 4, 8], variances=[1, 1, 1]
-)
+TRUTH = MODEL.Parameters.of(weights=[0.5, 0.3, 0.2], means=[0, 4, 8], variances=[1, 1, 1])
 """Three components, four standard deviations apart: of 15 observations, the last has three."""
 
 SIZES = {15: 20, 30: 20, 60: 20, 125: 20, 250: 20, 500: 10, 1000: 10, 5000: 10}
 """How many data sets of each size: of the small ones more, as they scatter more."""
 
 SEED = 3
-SAMPLER = "pymc-nuts"
+SAMPLER = reference("posterior")
 
 FREE = 8
 """The number p of free parameters: of the weights, the last follows from the others."""
@@ -68,7 +67,7 @@ GRID = np.linspace(-10, 18, 5601)
 
 def data_set(n: int, replicate: int) -> Floats:
     """Return one data set of n observations."""
-    return gaussian_mixture_1d.sample(TRUTH, n, np.random.default_rng([SEED, n, replicate]))
+    return np.asarray(MODEL.sample(TRUTH, n, np.random.default_rng([SEED, n, replicate])))
 
 
 def divergence(log_q: Floats) -> float:
@@ -83,7 +82,7 @@ def divergence(log_q: Floats) -> float:
 
 def point_part(x: Floats, seed: int) -> tuple[PointFit, dict[str, float]]:
     """Return the MLE, in the truth's order, and its columns."""
-    em = implementations()["em"]
+    em = implementations()[reference("point")]
     fit = em.fit(Problem(MODEL.NAME, x, {"n_components": 3}, Mode.AS_CONFIGURED, seed))
     assert isinstance(fit, PointFit)
     estimate = fit.parameters.relabelled(matching(fit.parameters, TRUTH))
@@ -105,25 +104,17 @@ def posterior_part(x: Floats, mle: PointFit, seed: int) -> dict[str, float]:
     fit = sampler.fit(problem)
     assert isinstance(fit, PosteriorFit)
     draws = fit.draws  # the prior orders the means, as the truth has them
-    assert isinstance(draws, gaussian_mixture_1d.Parameters)
-    mean = gaussian_mixture_1d.Parameters(
-        **{k: a.mean(axis=(0, 1)) for k, a in draws.arrays().items()}
-    )
+    means = draws.arrays()["means"]
+    mean = MODEL.Parameters(**{k: a.mean(axis=(0, 1)) for k, a in draws.arrays().items()})
     columns = {
         "kl_posterior_mean": divergence(predictive.pointwise(MODEL, mean, GRID)),
         "kl_averaged": divergence(predictive.averaged(MODEL, draws, GRID)),
-        "converged": float(all(float(azs.rhat(draws.means[:, :, k])) < 1.05 for k in range(3))),
+        "converged": float(all(float(azs.rhat(means[:, :, k])) < 1.05 for k in range(3))),
     }
     true, at, centre = (_free(p) for p in (TRUTH, mle.parameters, mean))
-    spread = _free(
-        gaussian_mixture_1d.Parameters(**{k: a.std(axis=(0, 1)) for k, a in draws.arrays().items()})
-    )
+    spread = _free(MODEL.Parameters(**{k: a.std(axis=(0, 1)) for k, a in draws.arrays().items()}))
     low, high = (
-        _free(
-            gaussian_mixture_1d.Parameters(
-                **{k: np.quantile(a, q, (0, 1)) for k, a in draws.arrays().items()}
-            )
-        )
+        _free(MODEL.Parameters(**{k: np.quantile(a, q, (0, 1)) for k, a in draws.arrays().items()}))
         for q in (0.025, 0.975)
     )
     columns["credible_covered"] = float(((low <= true) & (true <= high)).sum())

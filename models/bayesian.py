@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lockstep.models import Data, Model, load, part
-from lockstep.models.priors import Prior
 from lockstep.models.records import Floats, Parameters
 
 if TYPE_CHECKING:
     import pymc
+
+    from lockstep.models.priors import Prior
 
 type Observed = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""A rough place to begin in: what mixtures share."""
+"""Rough places to begin in."""
 
 from __future__ import annotations
 
@@ -39,3 +39,9 @@ def split(
     squares = [((member - mean) ** 2).sum(axis=0) for member, mean in zip(members, means)]
     variances = (variance + np.array(squares)) / counts[:, None]  # (K, D)
     return counts / counts.sum(), centre + scale * means, scale**2 * variances
+
+
+def jittered(p: Floats, rng: np.random.Generator) -> Floats:
+    """Return distributions near to those given, each entry changed by up to a factor of 1.6."""
+    changed = p * rng.uniform(0.6, 1.6, p.shape)
+    return np.asarray(changed / changed.sum(axis=-1, keepdims=True))

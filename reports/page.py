@@ -210,7 +210,7 @@ PLAYED_FIELDS = {1: {"weights", "means", "variances"}, 2: {"weights", "means", "
 
 def player(scenario: Entry) -> str:
     """Return the data of a scenario's slider as JSON; empty if it has none."""
-    em = reading.find(scenario, "em", MATCHED)
+    em = reading.lead(scenario, MATCHED)
     path = reading.record(scenario, (em or {}).get("path"))
     trace = ((em or {}).get("log_likelihood") or {}).get("trace") or []
     if path is None or em is None or reading.has_sequences(scenario):

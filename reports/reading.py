@@ -11,6 +11,7 @@ import numpy as np
 
 from lockstep import models
 from lockstep.comparisons import agreement
+from lockstep.comparisons.implementations import reference
 from lockstep.models import Model
 from lockstep.models.records import Parameters
 
@@ -37,6 +38,11 @@ def find(scenario: Entry, implementation: str, mode: str) -> Entry | None:
         if outcome.get("implementation") == implementation:
             return outcome
     return None
+
+
+def lead(scenario: Entry, mode: str) -> Entry | None:
+    """Return the outcome that the other point fits are held against, if it is there."""
+    return find(scenario, reference("point"), mode)
 
 
 def number(value: Any) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lockstep.comparisons.files import write_whole
+from lockstep.comparisons.implementations import reference
 from lockstep.reports import numbers
 from lockstep.reports.figures import style
 from lockstep.reports.reading import Entry
@@ -192,7 +193,7 @@ def figure(content: Entry) -> Figure:
             if cell["theirs"]:
                 lines.setdefault(cell["peer"], {})[cell["size"]] = _each(cell, "theirs")
         for library, times in lines.items():
-            who = "em" if library == "lockstep" else library
+            who = reference("point") if library == "lockstep" else library
             ax.plot(
                 list(times), list(times.values()), marker=style.mark(who), ms=4, lw=1.4,
                 color=style.colour(who), label=library,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lockstep.comparisons.diagnostics import SD_RATIO
+from lockstep.comparisons.implementations import reference
 from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.reports import numbers, reading, verdicts
 from lockstep.reports.numbers import DASH
@@ -178,12 +179,12 @@ def largest_difference(scenario: Entry, outcome: Entry) -> float | None:
 
     It is the one that is judged, in units that those of the data do not enter; None for em itself.
     """
-    if name(outcome) == "em":
+    if name(outcome) == reference("point"):
         return None
     agreement = outcome.get("agreement") or {}
     if (largest := reading.number(agreement.get("max_scaled_difference"))) is not None:
         return largest
-    em = reading.find(scenario, "em", str(outcome.get("mode")))
+    em = reading.lead(scenario, str(outcome.get("mode")))
     if em is None or reading.is_degenerate(em) or reading.is_degenerate(outcome):
         return None
     return reading.largest(reading.scaled_differences(scenario, outcome, em))
@@ -337,14 +338,16 @@ def lockstep_table(scenario: Entry) -> Table | None:
 
 def matched_table(scenario: Entry) -> Table | None:
     """Return em's estimate after the matched iterations, and the others' distance from it."""
-    em = reading.find(scenario, "em", MATCHED)
+    em = reading.lead(scenario, MATCHED)
     if em is None or not reading.has_fit(em):
         return None
     path = {k: v[0] for k, v in (em.get("path") or {}).items() if v}
     start, final = reading.flat(path), reading.flat(em["parameters"])
     parameters, more = reading.largest_parameters(scenario, final)
     others = [
-        o for o in reading.outcomes(scenario, MATCHED) if name(o) != "em" and reading.has_fit(o)
+        o
+        for o in reading.outcomes(scenario, MATCHED)
+        if name(o) != reference("point") and reading.has_fit(o)
     ]
     apart = {name(o): reading.scaled_differences(scenario, o, em) for o in others}
     rows = [
@@ -417,7 +420,7 @@ def recovery_table(scenario: Entry) -> Table | None:
     fits = [o for o in reading.outcomes(scenario, AS_CONFIGURED) if reading.has_fit(o)]
     if not fits:
         return None
-    em = reading.find(scenario, "em", AS_CONFIGURED)
+    em = reading.lead(scenario, AS_CONFIGURED)
     truth = reading.flat(scenario.get("truth"))
     quoted = _published_values(scenario)
     known = {id(o): _Known(o) for o in fits}
@@ -625,21 +628,21 @@ def log_likelihood_table(scenario: Entry) -> Table | None:
 def scale_table(scenario: Entry) -> Table | None:
     """Return plug-in fits and averages over draws as predictions of the same unseen units."""
     rows = []
-    em = reading.find(scenario, "em", AS_CONFIGURED)
+    em = reading.lead(scenario, AS_CONFIGURED)
     heldout = reading.number(scores(em).get("heldout")) if em is not None else None
     unit = reading.module(scenario).shows.PREDICTED
     n = scenario.get("n_heldout") or 0
     if heldout is not None and n:
         rows.append(
             row(
-                "em",
+                reference("point"),
                 "plug-in: at the maximum",
                 f"{n:,} held out",
                 numbers.nats(heldout, 3),
                 numbers.fixed(heldout / n, 4),
                 DASH,
                 "",
-                implementation="em",
+                implementation=reference("point"),
             )
         )
     for o in reading.outcomes(scenario, AS_CONFIGURED):
@@ -769,7 +772,7 @@ def _diagnostics(outcome: Entry) -> Iterator[tuple[str, str, str, Cell, str]]:
 
 def spread_table(scenario: Entry) -> Table | None:
     """Return each parameter of the variational fits in units of NUTS's posterior."""
-    nuts = reading.find(scenario, "pymc-nuts", AS_CONFIGURED)
+    nuts = reading.find(scenario, reference("posterior"), AS_CONFIGURED)
     fits = [
         o
         for o in reading.outcomes(scenario, AS_CONFIGURED)

@@ -32,7 +32,7 @@ def recovery_rows(content: Entry) -> Iterator[dict[str, Any]]:
         for o in reading.outcomes(scenario):
             if not reading.has_fit(o):
                 continue
-            em = reading.find(scenario, "em", str(o.get("mode")))
+            em = reading.lead(scenario, str(o.get("mode")))
             apart = reading.differences(o, em)
             sd = reading.flat(o.get("sd"))
             interval = o.get("interval") or {}

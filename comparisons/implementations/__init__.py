@@ -43,6 +43,8 @@ class Implementation(Protocol):
         Whether others of its kind are held against it.
     TARGETS_REFERENCE : bool
         Whether its draws are meant to be from the posterior that the reference samples.
+    ESTIMATOR : str
+        Its estimator, as ``lockstep validate`` takes it, to be timed beside a candidate.
     KNOWN_FAILINGS : mapping of str to str
         Checks that its posteriors are known to fail, with the reason: such a failure is shown, and
         does not count against it.
@@ -100,6 +102,15 @@ def _modules() -> dict[str, Implementation]:
 def depends(implementation: Implementation) -> tuple[str, ...]:
     """Return the distributions whose versions its fits depend on."""
     return (implementation.PACKAGE, *getattr(implementation, "DEPENDS", ()))
+
+
+def estimators(problem: Problem) -> dict[str, str]:
+    """Return the libraries' estimators that can do the problem, by name."""
+    return {
+        name: module.ESTIMATOR
+        for name, module in implementations().items()
+        if hasattr(module, "ESTIMATOR") and module.unsupported(problem) is None
+    }
 
 
 @cache

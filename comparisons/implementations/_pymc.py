@@ -36,21 +36,21 @@ def unsupported(problem: Problem) -> str | None:
     model = models.load(problem.model)
     if bayesian.prior_of(model) is None:
         return f"{model.TITLE} states no prior"
-    if problem.dims["n_components"] == problem.dims.get("n_features", 0) == 1:
+    size = _size(problem)
+    if not size:
         return "one state and one symbol leave no parameter to infer"
-    if (size := _size(problem)) > MOST_PARAMETERS:
+    if size > MOST_PARAMETERS:
         return f"{size:,} parameters are too many to draw: at most {MOST_PARAMETERS:,}"
     return None
 
 
 def _size(problem: Problem) -> int:
     """Return the number of free parameters, symmetric entries of a covariance counted once."""
-    K = problem.dims["n_components"]
-    if "n_features" in problem.dims:
-        return K - 1 + K * (K - 1) + K * (problem.dims["n_features"] - 1)
-    shape = np.shape(problem.data)
-    D = shape[1] if len(shape) > 1 else 1
-    return K - 1 + K * (D + D * (D + 1) // 2)
+    model = models.load(problem.model)
+    columns = 1 if isinstance(problem.data, tuple) else problem.data[0].size
+    shapes = bayesian.shapes(model, problem.dims, columns)
+    spaces = model.Parameters.SPACES
+    return sum(spaces[name].n_free(np.broadcast_to(0.0, s)) for name, s in shapes.items())
 
 
 @contextlib.contextmanager

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from lockstep.comparisons.problem import Problem
-    from lockstep.models.categorical_hmm import Parameters
     from lockstep.models.fits import PointFit
+    from lockstep.models.records import Parameters
 
 NAME = "hmmlearn"
 PACKAGE = "hmmlearn"
@@ -21,19 +21,29 @@ PLACE = 2
 DEPENDS = ("numpy", "scipy", "scikit-learn")
 KIND: Literal["point"] = "point"
 SUMMARY = "CategoricalHMM"
+ESTIMATOR = "hmmlearn.hmm:CategoricalHMM"
+"""What validation times beside a candidate."""
+FIELDS = ("startprob", "transmat", "emissionprob")
+"""Of the model that it fits."""
 
 
 def unsupported(problem: Problem) -> str | None:
     """Return a reason for anything but the categorical HMM."""
-    if problem.model != "categorical_hmm":
-        return "hmmlearn's own mixtures are emissions of an HMM; it fits no plain mixture"
-    return None
+    from lockstep import models
+
+    model = models.load(problem.model)
+    if tuple(model.Parameters.SPACES) == FIELDS:
+        return None
+    if model.shows.SEQUENCES:
+        return f"hmmlearn has no {model.TITLE}"
+    return "hmmlearn's own mixtures are emissions of an HMM; it fits no plain mixture"
 
 
-def _parameters(hmm: Any) -> Parameters:
-    from lockstep.models import categorical_hmm
+def _parameters(model: str, hmm: Any) -> Parameters:
+    from lockstep import models
 
-    return categorical_hmm.Parameters(hmm.startprob_, hmm.transmat_, hmm.emissionprob_)
+    found = {name: getattr(hmm, f"{name}_") for name in FIELDS}
+    return models.load(model).Parameters.of(**found)
 
 
 def fit(problem: Problem) -> PointFit:
@@ -67,7 +77,7 @@ def _fit(problem: Problem) -> PointFit:
         path = [start]
         for _ in range(n_iter):  # one iteration at a time, to see each
             hmm.fit(X, lengths)
-            path.append(_parameters(hmm))
+            path.append(_parameters(problem.model, hmm))
         return PointFit(
             parameters=path[-1],
             status=Status.ITERATION_LIMIT,
@@ -88,7 +98,7 @@ def _fit(problem: Problem) -> PointFit:
         status = Status.ITERATION_LIMIT
         message = f"stopped at its limit of {hmm.n_iter} iterations, last gain {gain:.3g}"
     return PointFit(
-        parameters=_parameters(hmm),
+        parameters=_parameters(problem.model, hmm),
         status=status,
         message=message,
         iterations=len(history),

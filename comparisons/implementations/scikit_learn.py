@@ -20,25 +20,37 @@ PLACE = 1
 DEPENDS = ("numpy", "scipy")
 KIND: Literal["point"] = "point"
 SUMMARY = "GaussianMixture with full covariances"
+ESTIMATOR = "sklearn.mixture:GaussianMixture"
+"""What validation times beside a candidate."""
+
 ILL_DEFINED = "ill-defined empirical covariance"
 """By which its exception tells a collapse from other errors."""
 
 
+COLUMN, ANY = ("weights", "means", "variances"), ("weights", "means", "covariances")
+"""The fields of a Gaussian mixture of one column, and of any number."""
+
+
 def unsupported(problem: Problem) -> str | None:
     """Return a reason for anything but a Gaussian mixture."""
-    if problem.model not in ("gaussian_mixture_1d", "gaussian_mixture_2d"):
+    from lockstep import models
+
+    model = models.load(problem.model)
+    if tuple(model.Parameters.SPACES) in (COLUMN, ANY):
+        return None
+    if model.shows.SEQUENCES:
         return "scikit-learn has no hidden Markov models"
-    return None
+    return f"scikit-learn has no {model.TITLE}"
 
 
 def _parameters(model: str, mixture: Any) -> Parameters:
-    from lockstep.models import gaussian_mixture_1d, gaussian_mixture_2d
+    from lockstep import models
 
-    if model == "gaussian_mixture_1d":
-        return gaussian_mixture_1d.Parameters(
-            mixture.weights_, mixture.means_[:, 0], mixture.covariances_[:, 0, 0]
-        )
-    return gaussian_mixture_2d.Parameters(mixture.weights_, mixture.means_, mixture.covariances_)
+    record = models.load(model).Parameters
+    values: tuple[Any, ...] = (mixture.weights_, mixture.means_, mixture.covariances_)
+    if tuple(record.SPACES) == COLUMN:
+        values = (mixture.weights_, mixture.means_[:, 0], mixture.covariances_[:, 0, 0])
+    return record.of(**dict(zip(record.SPACES, values)))
 
 
 def fit(problem: Problem) -> PointFit:

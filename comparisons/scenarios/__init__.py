@@ -1,7 +1,7 @@
 """Scenarios: what is fitted, and what is known about the right answer.
 
 Every module of this package is a group of scenarios; a module joins by being here and having a
-tuple `SCENARIOS`.
+tuple `SCENARIOS`. So does one that an installed distribution names by an entry point.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from lockstep.comparisons.problem import Mode
@@ -110,14 +111,19 @@ class Scenario:
 ORDER = ("seeds", "simulated", "real")
 """Groups come in this order; others follow by name."""
 
+ENTRY_POINTS = "lockstep.scenarios"
+"""The group of entry points by which an installed distribution brings scenarios of its own."""
+
 
 @cache
 def scenarios() -> dict[str, Scenario]:
-    """Return all scenarios by name."""
+    """Return all scenarios by name: those of the modules here, then those of entry points."""
     rank = {name: place for place, name in enumerate(ORDER)}
     modules = (module.name for module in pkgutil.iter_modules(__path__))
-    found = {}
-    for module in sorted(modules, key=lambda name: (rank.get(name, len(rank)), name)):
-        for scenario in importlib.import_module(f"{__name__}.{module}").SCENARIOS:
-            found[scenario.name] = scenario
+    here = sorted(modules, key=lambda name: (rank.get(name, len(rank)), name))
+    there = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
+    found: dict[str, Scenario] = {}
+    for place in (*(f"{__name__}.{name}" for name in here), *(point.value for point in there)):
+        for scenario in importlib.import_module(place).SCENARIOS:
+            found.setdefault(scenario.name, scenario)
     return found

@@ -135,13 +135,18 @@ def trial(
     Raises
     ------
     UnusableError
-        If the target cannot be loaded or called.
+        If the target cannot be loaded or called, or the model has nothing to try it on.
     StartError
         If a command cannot be run.
     """
-    from lockstep.comparisons.validation.candidate import Candidate
+    from lockstep.comparisons.validation.candidate import Candidate, UnusableError
     from lockstep.comparisons.validation.channel import MEMORY
+    from lockstep.comparisons.validation.problems import general
 
+    try:
+        general(model, 41, K=3, size=60, one=False)
+    except LookupError as error:
+        raise UnusableError(str(error)) from None
     make = Candidate.of_command if command else Candidate.of
     candidate = make(target, model, limit, MEMORY if memory is None else memory)
     with candidate:

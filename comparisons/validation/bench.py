@@ -18,9 +18,10 @@ from lockstep.comparisons.validation import problems
 from lockstep.comparisons.validation.binding import field_names
 from lockstep.comparisons.validation.candidate import Candidate, Result
 from lockstep.comparisons.validation.channel import TroubleError
-from lockstep.comparisons.validation.problems import HMM, Arrays, Problem
+from lockstep.comparisons.validation.problems import Arrays, Problem
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
-from lockstep.models.records import Floats, entries
+from lockstep.models.records import Floats, Space, entries
+from lockstep.models.spaces import Positive, PositiveDefinite, Simplex
 
 
 class Failed(Exception):  # noqa: N818 - an outcome
@@ -101,10 +102,17 @@ class Bench:
         except LookupError as error:
             raise NotChecked(str(error)) from None
 
+    def true_score(self, arrays: Mapping[str, Floats], problem: Problem) -> float:
+        """Return the log-likelihood: at 50 digits, or where there is no such twin our own."""
+        try:
+            return self.exact.expectation(dict(arrays), problem.data)[1]
+        except NotChecked:
+            return self.score(arrays, problem)
+
     @property
-    def hmm(self) -> bool:
-        """Whether the model is the hidden Markov model."""
-        return self.candidate.model == HMM
+    def sequences(self) -> bool:
+        """Whether the data are sequences of symbols."""
+        return bool(self.model.shows.SEQUENCES)
 
     def general(self, seed: int, K: int, size: int) -> Problem:
         """Return a general problem of a kind that the candidate takes."""
@@ -225,7 +233,7 @@ class Bench:
 
     def checked(self, problem: Problem) -> Any:
         """Return the data as the model takes them."""
-        return tuple(problem.data) if self.hmm else problem.data
+        return tuple(problem.data) if self.sequences else problem.data
 
     def score(self, arrays: Mapping[str, Floats], problem: Problem) -> float:
         """Return the log-likelihood, by our own function: the judge is never the contestant."""
@@ -249,13 +257,16 @@ class Bench:
 
     def scales(self, expected: Arrays) -> Arrays:
         """Return the unit of each parameter."""
+        record = self.record(expected)
         found = {name: np.ones_like(a) for name, a in expected.items()}
-        if "variances" in expected:
-            found["means"] = np.sqrt(expected["variances"])
-            found["variances"] = expected["variances"]
-        if "covariances" in expected:
-            sds = np.sqrt(np.diagonal(expected["covariances"], axis1=1, axis2=2))
-            found["means"], found["covariances"] = sds, sds[:, :, None] * sds[:, None, :]
+        for name, space in record.SPACES.items():
+            if isinstance(space, PositiveDefinite):
+                sds = space.sds(expected[name])
+                found[name] = sds[..., :, None] * sds[..., None, :]
+            elif isinstance(space, Positive):
+                found[name] = expected[name]
+            elif space.unit:
+                found[name] = np.asarray(record.unit(name))
         return found
 
     def equal(
@@ -283,46 +294,64 @@ class Bench:
 
 def in_space(model: Any, found: Arrays, iteration: int | None) -> None:
     """Raise Failed unless parameters are in the model's space, up to rounding."""
-    for name in model.Parameters.PROBABILITIES:
-        p = found[name]
-        if (p < 0).any():
-            raise Failed(f"{name} has the entry {p.min():.6g}, below zero", iteration=iteration)
-        off = np.abs(p.sum(axis=-1) - 1)
-        if off.max() > LOCKSTEP:
-            row = np.unravel_index(off.argmax(), off.shape) if off.ndim else ()
-            where = f"{name}[{int(row[0])}]" if row else name
-            raise Failed(
-                f"{where} sums to {float(p.sum(axis=-1)[row]):.10g}, not to 1",
-                measured=float(off.max()),
-                allowed=LOCKSTEP,
-                where=where,
-                iteration=iteration,
-            )
-    if "variances" in found and (found["variances"] <= 0).any():
-        k = int(found["variances"].argmin())
-        where = f"variances[{k}]"
+    for name, space in model.Parameters.SPACES.items():
+        for kind, refuse in REFUSALS.items():
+            if isinstance(space, kind):
+                refuse(name, found[name], iteration)
+
+
+def _no_distributions(name: str, p: Floats, iteration: int | None) -> None:
+    if (p < 0).any():
+        raise Failed(f"{name} has the entry {p.min():.6g}, below zero", iteration=iteration)
+    off = np.abs(p.sum(axis=-1) - 1)
+    if off.max() > LOCKSTEP:
+        row = np.unravel_index(off.argmax(), off.shape) if off.ndim else ()
+        where = f"{name}[{int(row[0])}]" if row else name
         raise Failed(
-            f"{where} is {found['variances'][k]:.6g}, not positive",
+            f"{where} sums to {float(p.sum(axis=-1)[row]):.10g}, not to 1",
+            measured=float(off.max()),
+            allowed=LOCKSTEP,
             where=where,
             iteration=iteration,
         )
-    for k, c in enumerate(found.get("covariances", ())):
+
+
+def _not_positive(name: str, values: Floats, iteration: int | None) -> None:
+    if (values <= 0).any():
+        place = np.unravel_index(values.argmin(), values.shape)
+        where = f"{name}[{','.join(str(int(i)) for i in place)}]"
+        raise Failed(
+            f"{where} is {values[place]:.6g}, not positive", where=where, iteration=iteration
+        )
+
+
+def _no_covariances(name: str, covariances: Floats, iteration: int | None) -> None:
+    for k, c in enumerate(covariances):
+        where = f"{name}[{k}]"
         skew = float(np.abs(c - c.T).max() / np.abs(c).max())
         if skew > LOCKSTEP:
             raise Failed(
-                f"covariances[{k}] is not symmetric: {c[0, 1]:.6g} and {c[1, 0]:.6g}",
+                f"{where} is not symmetric: {c[0, 1]:.6g} and {c[1, 0]:.6g}",
                 measured=skew,
-                where=f"covariances[{k}]",
+                where=where,
                 iteration=iteration,
             )
         lowest = float(np.linalg.eigvalsh((c + c.T) / 2)[0])
         if lowest <= 0:
             raise Failed(
-                f"covariances[{k}] is not positive definite: it has the eigenvalue {lowest:.4g}",
+                f"{where} is not positive definite: it has the eigenvalue {lowest:.4g}",
                 measured=lowest,
-                where=f"covariances[{k}]",
+                where=where,
                 iteration=iteration,
             )
+
+
+REFUSALS: dict[type[Space], Callable[[str, Floats, int | None], None]] = {
+    Simplex: _no_distributions,
+    Positive: _not_positive,
+    PositiveDefinite: _no_covariances,
+}
+"""By the kind of a field's space, what raises Failed outside it."""
 
 
 def first_line(text: str) -> str:

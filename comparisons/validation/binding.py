@@ -29,7 +29,16 @@ ALIASES = {
     "transmat": "transmat trans_mat a transitions transition transition_matrix trans",
     "emissionprob": "emissionprob emission_prob b emissions emission emission_matrix emit",
 }
-"""Names under which a field goes; `sds` are standard deviations in place of variances."""
+"""Names under which a field goes; `sds` are standard deviations in place of variances.
+
+A field that is not among them goes by its own name, and by its singular.
+"""
+
+
+def aliases(name: str) -> tuple[str, ...]:
+    """Return the names under which a field goes."""
+    return tuple(ALIASES[name].split()) if name in ALIASES else (name, name.removesuffix("s"))
+
 
 ROLES = {
     "data": "data x xs obs observations obs_seq observation_sequence symbols samples sequence "
@@ -59,7 +68,7 @@ def role_of(name: str, names: Sequence[str]) -> str | None:
     known = [*names, *(["sds"] if "variances" in names else [])]
     for form in (name.lower().strip("_"), _plain(name)):
         for role in known:
-            if form in ALIASES[role].split():
+            if form in aliases(role):
                 return role
         for role, forms in ROLES.items():
             if form in forms.split():
@@ -70,6 +79,12 @@ def role_of(name: str, names: Sequence[str]) -> str | None:
 def field_names(model: Any) -> tuple[str, ...]:
     """Return the names of a model's parameters."""
     return tuple(f.name for f in fields(model.Parameters))
+
+
+def n_symbols(model: Any, arrays: Mapping[str, Floats]) -> int | None:
+    """Return the number V of symbols; None where there are none."""
+    shown = (name for name, space in model.Parameters.SPACES.items() if space.axes[-1] == "V")
+    return next((int(np.shape(arrays[name])[-1]) for name in shown), None)
 
 
 # --- what a candidate is given and gives back ---------------------------------------------------
@@ -409,8 +424,8 @@ def values_of(model: Any, start: Arrays, data: Any, iterations: int = 1) -> dict
     values |= {"iterations": iterations, "tol": 0.0, "reg_covar": 0.0}
     K = len(next(iter(start.values())))
     values |= {"n_components": K, "seed": 0}
-    if "emissionprob" in start:
-        values["n_features"] = start["emissionprob"].shape[-1]
+    if (V := n_symbols(model, start)) is not None:
+        values["n_features"] = V
     return values
 
 

@@ -9,12 +9,13 @@ from typing import Any, override
 import numpy as np
 
 from lockstep.comparisons.validation.binding import (
-    ALIASES,
     Answer,
     Arrays,
     Call,
+    aliases,
     field_names,
     last,
+    n_symbols,
     numbers,
     one_sequence,
     plain_numbers,
@@ -51,12 +52,12 @@ class Adapter:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.fields = field_names(model)
-        self.hmm = "emissionprob" in self.fields
+        self.sequences = bool(model.shows.SEQUENCES)
         self.changed: set[str] = set()
 
     def data(self, given: Any) -> Any:
         """Return the data as the target takes them."""
-        if not self.hmm:
+        if not self.sequences:
             return np.array(given, dtype=np.float64)
         sequences = tuple(np.array(s, dtype=np.int64) for s in given)
         if not self.one_sequence:
@@ -86,7 +87,7 @@ class Step(Adapter):
     def __init__(self, model: Any, call: Call) -> None:
         super().__init__(model)
         self.call, self.text, self.changed = call, call.text, call.changed
-        self.one_sequence = one_sequence(call) if self.hmm else None
+        self.one_sequence = one_sequence(call) if self.sequences else None
 
     @override
     def iterate(self, start: Arrays, data: Any, iterations: int) -> Answer:
@@ -137,7 +138,7 @@ class Pair(Adapter):
         self.e_step, self.m_step = Call(e_step, model), Call(m_step, model, spare="expectation")
         self.text = f"{self.e_step.text} and {self.m_step.text}"
         self.changed = self.e_step.changed = self.m_step.changed
-        self.one_sequence = one_sequence(self.e_step) if self.hmm else None
+        self.one_sequence = one_sequence(self.e_step) if self.sequences else None
 
     def _expected(self, start: Arrays, data: Any) -> tuple[list[Any], float | None]:
         """Return what the M-step is to be given, and the log-likelihood if that came along."""
@@ -174,7 +175,7 @@ class Pair(Adapter):
         if len(expected) == 1 and isinstance(found, tuple) and type(found) is tuple:
             expected = list(found)
             found = expected[0]
-        if not self.hmm:
+        if not self.sequences:
             if isinstance(found, np.ndarray) and found.shape == (len(data), K):
                 return {"responsibilities": plain_numbers(found, "responsibilities")}
             if (counts := getattr(found, "counts", None)) is not None and np.shape(counts) == (K,):
@@ -204,14 +205,9 @@ class Estimator(Adapter):
         self.names = [n for n in inspect.signature(cls).parameters if n != "self"]
         self.settable = set(self.names)
         self.text = f"{cls.__module__}.{cls.__qualname__}"
-        style = "hmmlearn" if self.hmm else "scikit-learn"
-        needed = (
-            {"n_iter", "init_params"}
-            if self.hmm
-            else {"weights_init", "means_init", "precisions_init", "max_iter"}
-        )
-        self.from_start = needed <= self.settable
-        self.kind = f"estimator in {style}'s style"
+        self.from_start = bool(needed := _needed(self.fields)) and needed <= self.settable
+        style = "in hmmlearn's style" if self.sequences else "in scikit-learn's style"
+        self.kind = f"estimator {style}"
         if not self.from_start:
             self.kind += ", from its own start"
         self.one_sequence = False
@@ -242,7 +238,7 @@ class Estimator(Adapter):
         if missing:
             raise ValueError(f"after fit() it has no {', '.join(f'{n}_' for n in missing)}")
         arrays = {name: numbers(value, name) for name, value in found.items()}
-        if "variances" in arrays:  # a mixture in any dimension, used in one
+        if {"means", "variances"} <= set(arrays):  # a mixture in any dimension, used in one
             arrays["means"] = arrays["means"].reshape(-1)
             arrays["variances"] = arrays["variances"].reshape(-1)
         answer = Answer(arrays)
@@ -252,20 +248,20 @@ class Estimator(Adapter):
             except ValueError:  # it does not accept what it fitted (rows of zeros, say)
                 return answer
             if (score := last(returned)) is not None:
-                answer.log_likelihood = score if self.hmm else score * len(data)
+                answer.log_likelihood = score if self.sequences else score * len(data)
         return answer
 
     def arguments(self, data: Any) -> tuple[Any, ...]:
         """Return the data as ``fit`` takes them."""
-        if self.hmm:
+        if self.sequences:
             return np.concatenate(data)[:, None], [len(s) for s in data]
         return (data.reshape(len(data), -1),)
 
     def begin(self, start: Arrays, iterations: int, **settings: Any) -> Any:
         """Return an estimator that will do so many iterations from the start."""
         K = len(next(iter(start.values())))
-        if self.hmm:
-            V = start["emissionprob"].shape[-1]
+        if self.sequences:
+            V = n_symbols(self.model, start)
             made = self.make(
                 K, n_features=V, n_iter=iterations, tol=-np.inf, init_params="", **settings
             )
@@ -298,9 +294,19 @@ class Estimator(Adapter):
         return self.fitted(made if returned is None else returned, data)
 
 
+def _needed(fields: tuple[str, ...]) -> set[str]:
+    """Return the settings of an estimator that begins where it is told; none if none is known."""
+    match fields:
+        case "startprob", "transmat", "emissionprob":
+            return {"n_iter", "init_params"}
+        case "weights", "means", "variances" | "covariances":
+            return {"weights_init", "means_init", "precisions_init", "max_iter"}
+    return set()
+
+
 def _held(made: Any, name: str) -> Any:
     """Return the array that an object holds under a name of that role, or None."""
-    for alias in (name, *ALIASES[name].split()):
+    for alias in (name, *aliases(name)):
         for form in (f"{alias}_", alias):
             value = getattr(made, form, None)
             if value is not None and not callable(value) and np.ndim(value):

@@ -12,6 +12,7 @@ from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.mistakes import Guess, Observed
 from lockstep.comparisons.validation.verdicts import Cause
 from lockstep.models.records import Floats
+from lockstep.models.spaces import Positive
 
 SINGLE = 1e-4
 """Single precision is off by up to this much."""
@@ -109,7 +110,10 @@ def _seen(bench: Bench, observed: Sequence[Observed]) -> list[Cause]:
     bad = [name for name in bench.fields if off[name] > mistakes.SAME]
     if not bad:
         return []
-    evidence = f"no known mistake gives your numbers. After one iteration your {_list(bad)} "
+    tried = "no known mistake gives your numbers"
+    if not mistakes.known(bench.candidate.model):
+        tried = f"no mistakes are known of EM for the {bench.model.TITLE}"
+    evidence = f"{tried}. After one iteration your {_list(bad)} "
     evidence += "are wrong" if len(bad) > 1 or bad[0].endswith("s") else "is wrong"
     if good:
         evidence += f"; your {_list(good)} right"
@@ -122,7 +126,9 @@ def _seen(bench: Bench, observed: Sequence[Observed]) -> list[Cause]:
 def _permuted(bench: Bench, found: dict[str, Floats], right: dict[str, Floats]) -> list[int] | None:
     from lockstep.models.labels import matching
 
-    if any(not np.all(a > 0) for n, a in found.items() if n in ("weights", "variances")):
+    spaces = bench.model.Parameters.SPACES
+    positive = [n for n in spaces if isinstance(spaces[n], Positive) or n == "weights"]
+    if any(not np.all(found[n] > 0) for n in positive):
         return None
     expected = bench.record(right)
     try:

@@ -17,7 +17,7 @@ from lockstep.comparisons.validation.calling import Estimator
 def measured(adapter: Estimator, start: Arrays, data: Any) -> list[dict[str, str]]:
     """Return the habits found, each with its evidence; one that cannot be measured is left out."""
     found = []
-    for habit in HMM if adapter.hmm else MIXTURE:
+    for habit in HMM if adapter.sequences else MIXTURE:
         try:
             for name, evidence in habit(adapter, start, data):
                 found.append({"name": name, "evidence": evidence})

@@ -14,6 +14,7 @@ from lockstep.comparisons.validation.bench import Bench, Failed, NotChecked, Pas
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.problems import Arrays, Problem
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
+from lockstep.models.records import Floats, Integers
 
 FIRST_STEP = 1e-12
 """One iteration on a dozen numbers against 50 digits: dozens of roundings of 1e-16, in units in
@@ -34,7 +35,7 @@ def interface(bench: Bench) -> Passed:
         found = bench.candidate.configured(problem.data, problem.dims, seed=0)
         bench.shaped(found.parameters, problem)
         return Passed("names and shapes are right")
-    if bench.hmm and not bench.candidate.python:
+    if bench.sequences and not bench.candidate.python:
         try:
             bench.raw(bench.general(41, 3, 60), 1)
         except TroubleError as trouble:
@@ -87,7 +88,7 @@ def valid(bench: Bench) -> Passed:
 
 def _tiny(bench: Bench, seed: int) -> Problem:
     """Return a problem small enough for 50 digits, or for all paths."""
-    if not bench.hmm:
+    if not bench.sequences:
         return bench.general(seed, 2, 12)
     return bench.general(seed, 2, 8 if bench.candidate.one_sequence else 12)
 
@@ -135,7 +136,7 @@ def first_step(bench: Bench) -> Passed:
     for seed in (51, 52):
         problem = _tiny(bench, seed)
         expected = bench.exact.iteration(problem.start, problem.data)
-        how = "all paths enumerated" if bench.hmm else "50 digits"
+        how = "all paths enumerated" if bench.sequences else "50 digits"
         found = bench.iterate(problem)
         worst = max(worst, bench.equal(found, expected, LOCKSTEP, f"by {how}", 1))
     if worst[0] > FIRST_STEP:
@@ -144,7 +145,7 @@ def first_step(bench: Bench) -> Passed:
 
 
 def log_likelihood(bench: Bench) -> Passed:
-    """Compare the log-likelihood that it reports with 50 digits."""
+    """Compare the log-likelihood that it reports with 50 digits, or with our own function."""
     worst, seen = 0.0, 0
     for seed in (51, 52):
         problem = _tiny(bench, seed)
@@ -154,7 +155,7 @@ def log_likelihood(bench: Bench) -> Passed:
                 continue
             seen += 1
             bench.shaped(result.parameters, problem)
-            _, true = bench.exact.expectation(result.parameters, problem.data)
+            true = bench.true_score(result.parameters, problem)
             off = abs(result.log_likelihood - true)
             if off <= FIRST_STEP * abs(true):
                 worst = max(worst, off)
@@ -170,9 +171,9 @@ def _explain_log_likelihood(
     bench: Bench, problem: Problem, n: int, said: float, true: float
 ) -> None:
     """Note a log-likelihood that is another known quantity, or raise Failed."""
-    N, D = problem.size, 2 if "covariances" in problem.start else 1
+    N, D = problem.size, 1 if bench.sequences else np.size(problem.data[0])
     before = bench.raw(problem, n - 1).parameters if n else problem.start
-    stale = bench.exact.expectation(before, problem.data)[1] if n else np.nan
+    stale = bench.true_score(before, problem) if n else np.nan
     harmless = {
         "log-likelihood of the parameters before the last M-step": stale,
         "log-likelihood per observation": true / N,
@@ -329,65 +330,64 @@ def relabelled(bench: Bench) -> Passed:
     return _equivariant(bench, changed, back, "components permuted")
 
 
+def _rescaled(bench: Bench, arrays: Arrays, centre: Any, scale: Any) -> Arrays:
+    """Return the parameters for data ``centre + scale * x`` from those for x."""
+    spaces = bench.model.Parameters.SPACES
+    return {name: spaces[name].rescaled(a, centre, scale) for name, a in arrays.items()}
+
+
 def shifted(bench: Bench) -> Passed:
-    """Move the data and the start: the means must move along."""
+    """Move the data and the start: the locations must move along."""
     problem, by = bench.general(43, 3, 60), 64.0
-    changed = replace(problem.begun(means=problem.start["means"] + by), data=problem.data + by)
+    one = np.ones(problem.data.shape[1:])
+    start = _rescaled(bench, problem.start, by, one)
     return _equivariant(
         bench,
-        changed,
-        lambda found: {**found, "means": found["means"] - by},
+        replace(problem, start=start, data=problem.data + by),
+        lambda found: _rescaled(bench, found, -by, one),
         f"data moved by {by:g}",
     )
 
 
 def scaled(bench: Bench) -> Passed:
-    """Change the data's units: means and variances must follow."""
+    """Change the data's units: locations and variances must follow."""
     problem = bench.general(43, 3, 60)
     result = Passed("")
     for by in (1e-4, 1e4):
-        scale = np.array([by, 1 / by]) if problem.data.ndim == 2 else np.array(by)
-        squared = scale[:, None] * scale if problem.data.ndim == 2 else scale**2
-        second = "covariances" if problem.data.ndim == 2 else "variances"
+        # Of several coordinates each has a unit of its own.
+        scale = by ** np.array([1, -1])[np.arange(problem.data[0].size) % 2]
+        scale = scale.reshape(problem.data.shape[1:])
         changed = replace(
-            problem.begun(
-                means=problem.start["means"] * scale,
-                **{second: problem.start[second] * squared},
-            ),
-            data=problem.data * scale,
+            problem, start=_rescaled(bench, problem.start, 0, scale), data=problem.data * scale
         )
 
-        def back(
-            found: Arrays, scale: Any = scale, squared: Any = squared, second: str = second
-        ) -> Arrays:
-            return {**found, "means": found["means"] / scale, second: found[second] / squared}
+        def back(found: Arrays, scale: Floats = scale) -> Arrays:
+            return _rescaled(bench, found, 0, 1 / scale)
 
         result = _equivariant(bench, changed, back, f"data in units of {by:g}")
     return result
 
 
 def rotated(bench: Bench) -> Passed:
-    """Turn the plane: means and covariances must turn along."""
+    """Turn the first two coordinates: locations and covariances must turn along."""
     problem = bench.general(43, 3, 60)
     c, s = np.cos(0.7), np.sin(0.7)
-    R = np.array([[c, -s], [s, c]])
-    changed = replace(
-        problem.begun(
-            means=problem.start["means"] @ R.T, covariances=R @ problem.start["covariances"] @ R.T
-        ),
-        data=problem.data @ R.T,
-    )
+    R = np.eye(problem.data.shape[1])
+    R[:2, :2] = [[c, -s], [s, c]]
 
-    def back(found: Arrays) -> Arrays:
-        return {**found, "means": found["means"] @ R, "covariances": R.T @ found["covariances"] @ R}
+    def turned(arrays: Arrays, R: Floats) -> Arrays:
+        spaces = bench.model.Parameters.SPACES
+        by_axes = {0: lambda a: a, 1: lambda a: a @ R.T, 2: lambda a: R @ a @ R.T}
+        return {name: by_axes[spaces[name].axes.count("D")](a) for name, a in arrays.items()}
 
-    return _equivariant(bench, changed, back, "the plane turned by 0.7")
+    changed = replace(problem, start=turned(problem.start, R), data=problem.data @ R.T)
+    return _equivariant(bench, changed, lambda found: turned(found, R.T), "the plane turned by 0.7")
 
 
 def shuffled(bench: Bench) -> Passed:
     """Change the order of the rows, or of the sequences: nothing must change."""
     problem = bench.general(43, 3, 60)
-    if bench.hmm:
+    if bench.sequences:
         if bench.candidate.one_sequence:
             raise NotChecked("it takes a single sequence")
         data: Any = problem.data[::-1]
@@ -400,7 +400,7 @@ def shuffled(bench: Bench) -> Passed:
 def repeated(bench: Bench) -> Passed:
     """Give every row, or every sequence, twice: nothing must change."""
     problem = bench.general(43, 3, 60)
-    if bench.hmm:
+    if bench.sequences:
         if bench.candidate.one_sequence:
             raise NotChecked("it takes a single sequence")
         data: Any = problem.data + problem.data
@@ -411,17 +411,18 @@ def repeated(bench: Bench) -> Passed:
 
 
 def renamed(bench: Bench) -> Passed:
-    """Permute the symbols: the emission probabilities must be permuted alike."""
+    """Permute the symbols: their probabilities must be permuted alike."""
     problem = bench.general(43, 3, 60)
     order = np.array([2, 3, 0, 1])
     names = np.argsort(order)
+
+    def permuted(arrays: Arrays, order: Integers) -> Arrays:
+        spaces = bench.model.Parameters.SPACES
+        return {n: a[..., order] if spaces[n].axes[-1] == "V" else a for n, a in arrays.items()}
+
     changed = replace(
-        problem.begun(emissionprob=problem.start["emissionprob"][:, order]),
+        problem,
+        start=permuted(problem.start, order),
         data=tuple(names[s] for s in problem.data),
     )
-    return _equivariant(
-        bench,
-        changed,
-        lambda found: {**found, "emissionprob": found["emissionprob"][:, names]},
-        "symbols renamed",
-    )
+    return _equivariant(bench, changed, lambda found: permuted(found, names), "symbols renamed")

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import logsumexp
 
+from lockstep.models import load
 from lockstep.models.records import Floats, Integers
 
 type Arrays = dict[str, Floats]
@@ -32,7 +33,10 @@ sides round by some 1e-15, and two different mistakes differ by 1e-4 and more.""
 class Mixture:
     """One EM iteration of a Gaussian mixture, in parts."""
 
-    MODELS: ClassVar[tuple[str, ...]] = ("gaussian_mixture_1d", "gaussian_mixture_2d")
+    FIELDS: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("weights", "means", "variances"),
+        ("weights", "means", "covariances"),
+    )
     NAME = SAYS = MEND = ""
 
     def __init__(self, start: Arrays, data: Any) -> None:
@@ -140,7 +144,7 @@ class Mixture:
 class HMM:
     """One iteration of Baum and Welch, in parts; for sequences short enough to need no scaling."""
 
-    MODELS: ClassVar[tuple[str, ...]] = ("categorical_hmm",)
+    FIELDS: ClassVar[tuple[tuple[str, ...], ...]] = (("startprob", "transmat", "emissionprob"),)
     NAME = SAYS = MEND = ""
 
     def __init__(self, start: Arrays, data: Any) -> None:
@@ -275,7 +279,7 @@ M_PARTS = {
 }  # fmt: skip
 """Parts of an iteration that belong to the M-step; the others are the E-step's."""
 
-MIXTURE_1D, MIXTURE_2D = Mixture.MODELS
+MIXTURE_1D, MIXTURE_2D = Mixture.FIELDS
 REGISTER: list[type[Any]] = []
 """All mistakes, in the order in which they are told apart."""
 
@@ -333,7 +337,7 @@ class Hard(Mixture):
 
 @_mistake
 class VarianceForSd(Mixture):
-    MODELS = (MIXTURE_1D,)
+    FIELDS = (MIXTURE_1D,)
     NAME = "variance taken for standard deviation"
     SAYS = "densities whose standard deviation is the variance"
     MEND = "norm.pdf takes the standard deviation: give it the square root of the variance"
@@ -344,7 +348,7 @@ class VarianceForSd(Mixture):
 
 @_mistake
 class SdForVariance(Mixture):
-    MODELS = (MIXTURE_1D,)
+    FIELDS = (MIXTURE_1D,)
     NAME = "standard deviation taken for variance"
     SAYS = "densities whose variance is the standard deviation"
     MEND = "square the standard deviation where the formula has the variance"
@@ -425,7 +429,7 @@ class NotSquared(Mixture):
 
 @_mistake
 class DiagonalDensity(Mixture):
-    MODELS = (MIXTURE_2D,)
+    FIELDS = (MIXTURE_2D,)
     NAME = "off-diagonals left out of the density"
     SAYS = "densities computed coordinate by coordinate, without the covariances between them"
     MEND = "use the whole covariance matrix in the density"
@@ -546,7 +550,7 @@ class Reliability(Mixture):
 
 @_mistake
 class SdReturned(Mixture):
-    MODELS = (MIXTURE_1D,)
+    FIELDS = (MIXTURE_1D,)
     NAME = "standard deviation returned for variance"
     SAYS = "the square root of the right variances"
     MEND = "return variances, or name the argument sigma: it is then read as standard deviations"
@@ -557,7 +561,7 @@ class SdReturned(Mixture):
 
 @_mistake
 class RootForgotten(Mixture):
-    MODELS = (MIXTURE_1D,)
+    FIELDS = (MIXTURE_1D,)
     NAME = "variance returned for standard deviation"
     SAYS = "the square of the right variances: sigma lacks its square root"
     MEND = "take the square root of the mean squared deviation"
@@ -578,7 +582,7 @@ class Precision(Mixture):
 
 @_mistake
 class Diagonal(Mixture):
-    MODELS = (MIXTURE_2D,)
+    FIELDS = (MIXTURE_2D,)
     NAME = "off-diagonals dropped"
     SAYS = "the right variances with covariances of zero"
     MEND = "sum the outer products of the deviations, not only their squares"
@@ -589,7 +593,7 @@ class Diagonal(Mixture):
 
 @_mistake
 class OneTriangle(Mixture):
-    MODELS = (MIXTURE_2D,)
+    FIELDS = (MIXTURE_2D,)
     NAME = "one triangle of the covariance only"
     SAYS = "the lower triangle of the right covariances, not made symmetric"
     MEND = "copy the lower triangle to the upper one"
@@ -600,7 +604,7 @@ class OneTriangle(Mixture):
 
 @_mistake
 class Factor(Mixture):
-    MODELS = (MIXTURE_2D,)
+    FIELDS = (MIXTURE_2D,)
     NAME = "Cholesky factor returned for covariance"
     SAYS = "the Cholesky factor of the right covariances"
     MEND = "return L L', not L"
@@ -611,7 +615,7 @@ class Factor(Mixture):
 
 @_mistake
 class Spherical(Mixture):
-    MODELS = (MIXTURE_2D,)
+    FIELDS = (MIXTURE_2D,)
     NAME = "one variance for all coordinates"
     SAYS = "the mean of the right variances on every diagonal, and zero beside it"
     MEND = "estimate the whole covariance matrix"
@@ -1337,8 +1341,9 @@ def parts(cls: type[Any]) -> frozenset[str]:
 @cache
 def candidates(model: str) -> tuple[Sequence[tuple[type[Any], ...]], ...]:
     """Return the model's mistakes: each alone, guards, each two that replace different parts."""
-    single = [m for m in REGISTER if model in m.MODELS]
-    guards = [g for g in GUARDS if model in g.MODELS]
+    fields = tuple(load(model).Parameters.SPACES)
+    single = [m for m in REGISTER if fields in m.FIELDS]
+    guards = [g for g in GUARDS if fields in g.FIELDS]
     pairs = [
         (a, b) for a, b in combinations(single, 2) if not parts(a) & parts(b) and _mixable(a, b)
     ]
@@ -1353,9 +1358,30 @@ def _mixable(a: type[Any], b: type[Any]) -> bool:
     return True
 
 
+@cache
 def root(model: str) -> type[Any]:
-    """Return the right iteration of a model."""
-    return next(r for r in ROOTS if model in r.MODELS)
+    """Return the right iteration of a model: in parts, if mistakes in it are known."""
+    module = load(model)
+    fields = tuple(module.Parameters.SPACES)
+    for known in ROOTS:
+        if fields in known.FIELDS:
+            return known
+
+    class Whole:
+        """The model's own E-step and M-step."""
+
+        def __init__(self, start: Arrays, data: Any) -> None:
+            self.start, self.data = module.Parameters(**start), data
+
+        def step(self) -> Arrays:
+            return module.m_step(module.e_step(self.start, self.data)[0]).arrays()
+
+    return Whole
+
+
+def known(model: str) -> bool:
+    """Return whether mistakes in EM for the model are known."""
+    return root(model) in ROOTS
 
 
 def distances(a: Mapping[str, Floats], b: Mapping[str, Floats]) -> dict[str, float]:
@@ -1374,7 +1400,7 @@ def distances(a: Mapping[str, Floats], b: Mapping[str, Floats]) -> dict[str, flo
 
 def conventions(model: str) -> list[tuple[type[Any], ...]]:
     """Return every choice among the model's conventions, the plainest first."""
-    there = CONVENTIONS[root(model)]
+    there = CONVENTIONS.get(root(model), ())
     return [chosen for n in range(len(there) + 1) for chosen in combinations(there, n)]
 
 
@@ -1389,7 +1415,7 @@ def run(kinds: Sequence[type[Any]], start: Arrays, data: Any) -> Arrays | None:
     try:
         with np.errstate(all="ignore"):
             made: Arrays = _made(tuple(kinds))(start, data).step()
-    except (ValueError, np.linalg.LinAlgError, IndexError):
+    except (ArithmeticError, ValueError, IndexError):  # LinAlgError is a ValueError
         return None
     return made if all(np.isfinite(a).all() for a in made.values()) else None
 

@@ -6,7 +6,6 @@ part of an iteration shows in its result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from lockstep import models
-from lockstep.models.records import Floats
+from lockstep.models import bayesian
+from lockstep.models.records import Floats, Parameters
+from lockstep.models.spaces import PositiveDefinite, Variance
 
 type Arrays = dict[str, Floats]
-
-HMM = "categorical_hmm"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +26,8 @@ class Problem:
 
     data: Any
     start: Arrays
+    n_features: int | None = None
+    """The number V of symbols."""
 
     @property
     def size(self) -> int:
@@ -55,8 +56,8 @@ class Problem:
     def dims(self) -> dict[str, int]:
         """The model's sizes."""
         sizes = {"n_components": self.n_components}
-        if "emissionprob" in self.start:
-            sizes["n_features"] = self.start["emissionprob"].shape[-1]
+        if self.n_features is not None:
+            sizes["n_features"] = self.n_features
         return sizes
 
 
@@ -69,6 +70,9 @@ def plain(data: Any) -> list[Any]:
 def general(model: str, seed: int, K: int, size: int, *, one: bool) -> Problem:
     """Return data from random parameters, and a start near to them but not at them.
 
+    Both are as the `problems.py` of the model's folder says; without one, the parameters are a
+    draw from the prior on its own scale, and the start is near in unconstrained coordinates.
+
     Parameters
     ----------
     model : str
@@ -76,54 +80,41 @@ def general(model: str, seed: int, K: int, size: int, *, one: bool) -> Problem:
     size : int
         Observations, or steps in all.
     one : bool
-        Whether an HMM is to have a single sequence; else it has three, of unequal lengths.
+        Whether sequences are to be a single one; else there are three, of unequal lengths.
+
+    Raises
+    ------
+    LookupError
+        If the model has neither.
     """
-    rng = np.random.default_rng(seed)
-    if model == HMM:
-        V = K + 1
-        truth = {
-            "startprob": rng.dirichlet(np.full(K, 3.0)),
-            "transmat": rng.dirichlet(np.full(K, 1.5), K),
-            "emissionprob": rng.dirichlet(np.full(V, 1.0), K),
-        }
-        lengths = [size] if one else [size // 2, size // 3, size - size // 2 - size // 3]
-        data = models.load(model).sample(_record(model, truth), lengths, rng)
-        # A mixture with an even distribution: no probability is near zero.
-        start = {k: 0.7 * _jittered(a, rng) + 0.3 / a.shape[-1] for k, a in truth.items()}
-        return Problem(data, start)
-    weights = rng.dirichlet(np.full(K, 6.0))
-    if model == "gaussian_mixture_1d":
-        truth = {
-            "weights": weights,
-            "means": rng.permutation(np.arange(K)) * 2.3 + rng.normal(0, 0.3, K),
-            "variances": rng.uniform(0.3, 2.0, K),
-        }
-        x = models.load(model).sample(_record(model, truth), size, rng)
-        start = {
-            "weights": _jittered(weights, rng),
-            "means": truth["means"] + rng.normal(0, 0.5, K),
-            "variances": truth["variances"] * rng.uniform(0.6, 1.8, K),
-        }
-        return Problem(x, start)
-    factors = rng.normal(0, 0.7, (K, 2, 2))
-    covariances = factors @ factors.mT + 0.3 * np.eye(2)
-    truth = {"weights": weights, "means": rng.normal(0, 2.5, (K, 2)), "covariances": covariances}
-    x = models.load(model).sample(_record(model, truth), size, rng)
-    start = {
-        "weights": _jittered(weights, rng),
-        "means": truth["means"] + rng.normal(0, 0.5, (K, 2)),
-        "covariances": covariances * rng.uniform(0.6, 1.8, K)[:, None, None] + 0.1 * np.eye(2),
-    }
-    return Problem(x, start)
+    module, rng = models.load(model), np.random.default_rng(seed)
+    own = models.part(module, "problems")
+    truth = _from_prior(module, K, rng) if own is None else own.truth(K, rng)
+    sizes: Any = size
+    if module.shows.SEQUENCES:
+        sizes = [size] if one else [size // 2, size // 3, size - size // 2 - size // 3]
+    data = module.sample(truth, sizes, rng)
+    start = _near(truth, rng) if own is None else own.start(truth, rng)
+    return Problem(data, start.arrays(), truth.dims.get("n_features"))
 
 
-def _record(model: str, arrays: Mapping[str, Floats]) -> Any:
-    return models.load(model).Parameters(**arrays)
+def _from_prior(model: models.Model, K: int, rng: np.random.Generator) -> Parameters:
+    if bayesian.prior_of(model) is None:
+        raise LookupError(
+            f"there is nothing to try an EM of the {model.TITLE} on: give its folder a prior.py or "
+            "a problems.py"
+        )
+    sizes = {"n_components": K, "n_features": K + 1, "columns": model.shows.COLUMNS[0]}
+    return bayesian.draws(model.NAME, sizes, None, 1, rng).draw(0)
 
 
-def _jittered(p: Floats, rng: np.random.Generator) -> Floats:
-    changed = p * rng.uniform(0.6, 1.6, p.shape)
-    return np.asarray(changed / changed.sum(axis=-1, keepdims=True))
+NEAR = 0.3
+"""Of a start from its truth, in the natural units of unconstrained coordinates."""
+
+
+def _near(truth: Parameters, rng: np.random.Generator) -> Parameters:
+    free = truth.to_free()
+    return truth.from_free(free + NEAR * truth.free_units() * rng.normal(size=len(free)))
 
 
 def random_starts(model: str, problem: Problem, number: int, seed: int) -> list[Problem]:
@@ -144,13 +135,12 @@ def far_away(model: str) -> Problem:
     return replace(problem, data=data)
 
 
-def long_sequence(length: int) -> Problem:
+def long_sequence(model: str, length: int) -> Problem:
     """Return one sequence, far longer than doubles can hold the probability of."""
-    problem = general(HMM, 22, K=2, size=50, one=True)
-    rng = np.random.default_rng(23)
+    problem = general(model, 22, K=2, size=50, one=True)
+    rng, module = np.random.default_rng(23), models.load(model)
     # A block of 500 steps from the model, again and again: quick to draw, as hard to filter.
-    truth = _record(HMM, problem.start)
-    block = models.load(HMM).sample(truth, 500, rng)[0]
+    block = module.sample(module.Parameters(**problem.start), [500], rng)[0]
     return replace(problem, data=(np.tile(block, -(-length // 500))[:length],))
 
 
@@ -177,41 +167,41 @@ def repeated_points(model: str) -> Problem:
 
 def one_component(model: str) -> Problem:
     """Return a problem with K = 1."""
-    problem = general(model, 27, K=1, size=14, one=False)
-    if model == HMM:
-        return problem
-    return problem
+    return general(model, 27, K=1, size=14, one=False)
 
 
 def one_each(model: str) -> Problem:
-    """Return as many components as observations."""
+    """Return as many components as observations, spread out so that all densities matter."""
     problem = general(model, 28, K=4, size=4, one=False)
-    spread = {"variances": np.array([0.9, 1.3, 2.0, 0.7])}
-    if model == "gaussian_mixture_2d":
-        spread = {"covariances": problem.start["covariances"] + np.eye(2)}
+    spread: Arrays = {}
+    for name, space in models.load(model).Parameters.SPACES.items():
+        if isinstance(space, Variance):
+            spread[name] = np.array([0.9, 1.3, 2.0, 0.7])
+        elif isinstance(space, PositiveDefinite):
+            spread[name] = problem.start[name] + np.eye(problem.start[name].shape[-1])
     return problem.begun(**spread)
 
 
 def one_observation(model: str) -> Problem:
-    """Return a single observation, and for a mixture a single component."""
-    if model == HMM:
+    """Return a single observation, and of rows a single component."""
+    if models.load(model).shows.SEQUENCES:
         problem = general(model, 29, K=2, size=12, one=True)
         return replace(problem, data=(np.array([2]),))
     problem = general(model, 29, K=1, size=4, one=False)
     return replace(problem, data=problem.data[:1])
 
 
-def unseen_symbol() -> Problem:
+def unseen_symbol(model: str) -> Problem:
     """Return sequences in which the last of the symbols never occurs."""
-    problem = general(HMM, 30, K=2, size=9, one=True)
+    problem = general(model, 30, K=2, size=9, one=True)
     symbols = problem.data[0].copy()
     symbols[symbols == 2] = 0
     return replace(problem, data=(symbols,))
 
 
-def length_one(*, only: bool) -> Problem:
+def length_one(model: str, *, only: bool) -> Problem:
     """Return sequences of which some, or all, have a single step."""
-    problem = general(HMM, 31, K=2, size=12, one=True)
+    problem = general(model, 31, K=2, size=12, one=True)
     x = problem.data[0]
     pieces = (x[:1], x[1:2], x[2:3]) if only else (x[:1], x[1:7], x[7:8])
     return replace(problem, data=pieces)

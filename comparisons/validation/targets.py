@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lockstep import models
+from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.validation.binding import copies, same
 from lockstep.comparisons.validation.calling import Estimator, Pair, recognise
 from lockstep.comparisons.validation.reading import TargetError, load
@@ -31,7 +32,10 @@ def quiet() -> None:
 
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
-    logging.getLogger("hmmlearn").setLevel(logging.CRITICAL)
+    for module in implementations().values():
+        library = getattr(module, "ESTIMATOR", "").partition(".")[0]
+        if library:
+            logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def model_named(name: str) -> Any:

@@ -96,13 +96,13 @@ class Server:
                 shown = _shown(_frames(cause, 2))
             return {"unusable": str(error), "traceback": shown}
         known = question.get("one_sequence")
-        if self.adapter.hmm and self.adapter.one_sequence is None and known is not None:
+        if self.adapter.sequences and self.adapter.one_sequence is None and known is not None:
             self.adapter.one_sequence = known
         return {
             "kind": self.adapter.kind,
             "text": self.adapter.text,
             "from_start": self.adapter.from_start,
-            "one_sequence": self.adapter.one_sequence if self.adapter.hmm else False,
+            "one_sequence": self.adapter.one_sequence if self.adapter.sequences else False,
             "estimator": isinstance(self.adapter, targets.Estimator),
             "pair": isinstance(self.adapter, targets.Pair),
         }
@@ -111,12 +111,10 @@ class Server:
         """Try whether only a single sequence gives an answer, or one of the right shapes."""
         import numpy as np
 
-        start = {
-            "startprob": np.array([0.6, 0.4]),
-            "transmat": np.array([[0.7, 0.3], [0.2, 0.8]]),
-            "emissionprob": np.array([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6]]),
-        }
-        sequences = [[0, 1, 2, 2, 1, 0, 2], [1, 0, 0, 2, 1]]
+        from lockstep.comparisons.validation import problems
+
+        problem = problems.general(self.model_name, 21, K=2, size=12, one=False)
+        start, sequences = problem.start, [s.tolist() for s in problem.data]
 
         def tried(one: bool) -> int:
             self.adapter.one_sequence = one
@@ -125,7 +123,7 @@ class Server:
                 if self.adapter.from_start:
                     answer = self.adapter.iterate(start, data, 1)
                 else:
-                    answer = self.adapter.configured(data, 2, 3, 0)
+                    answer = self.adapter.configured(data, 2, problem.n_features, 0)
                 arrays = {k: np.asarray(a, float) for k, a in answer.parameters.items()}
             except BaseException:  # noqa: BLE001 - that is the answer
                 return 0

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from lockstep import models
-from lockstep.models import Data, Model, categorical_hmm, em
+from lockstep.models import Data, Model, em
 from lockstep.models.fits import Status
 from lockstep.models.records import DegenerateError, Parameters
 
@@ -26,16 +26,18 @@ def taken(model: Model, data: Any, start: Parameters, iterations: int) -> Data:
     A single observation has a log-likelihood; to fit a mixture takes more.
     """
     dims = start.dims
-    if model.NAME == categorical_hmm.NAME:
+    sequences = model.shows.SEQUENCES
+    if sequences:
+        masked = model.MASKED  # type: ignore[attr-defined]  # of a symbol not observed
         given = [symbols if isinstance(symbols, list) else [symbols] for symbols in data]
         if given != data:
             raise ValueError("the data must be a list of sequences, each a list of symbols")
-        if any(categorical_hmm.MASKED in symbols for symbols in given):
-            raise ValueError(f"a symbol is {categorical_hmm.MASKED}; null stands for a missing one")
-        data = [[categorical_hmm.MASKED if v is None else v for v in symbols] for symbols in given]
+        if any(masked in symbols for symbols in given):
+            raise ValueError(f"a symbol is {masked}; null stands for a missing one")
+        data = [[masked if v is None else v for v in symbols] for symbols in given]
     if not data:
         raise ValueError("there are no data")
-    fits = iterations > 0 and model.NAME != categorical_hmm.NAME
+    fits = iterations > 0 and not sequences
     check = model.check_data if fits else model.check_chunk
     checked = check(data, dims, missing=True)
     if not isinstance(checked, tuple) and checked.shape[1:] != start.arrays()["means"].shape[1:]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lockstep.comparisons.implementations import reference
 from lockstep.models import Model
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
@@ -78,6 +79,7 @@ def symbols(scenario: Entry) -> Picture | None:
         )
     total = sum(len(s or []) for s in scenario.get("data") or [])
     part = f" The first {len(every):,} of {total:,} steps are drawn." if len(every) < total else ""
+    means = any(reading.is_posterior(o) and reading.has_fit(o) for o in reading.outcomes(scenario))
     several = " Dashed lines part the sequences." if len(shown) > 1 else ""
     shares = np.bincount(every, minlength=V)[:V] / len(every)
     told = ", ".join(f"{n} {s:.0%}" for n, s in list(zip(names, shares))[:12])
@@ -86,7 +88,7 @@ def symbols(scenario: Entry) -> Picture | None:
         f"Observed symbols over {len(every)} steps ({told}), and below the probability of "
         f"{states[0]} at each step, given all symbols, under each fit.",
         "The observed symbols, and what each fit infers of the hidden state from all of them"
-        f"{', posteriors at their mean' if any(who.startswith('pymc') for who in fits) else ''}."
+        f"{', posteriors at their mean' if means else ''}."
         f"{several}{part}",
     )
 
@@ -98,7 +100,7 @@ def _probabilities(
     handles: list[Any] = []
     labels: list[str] = []
     if K > 2:
-        lead = "em" if "em" in fits else next(iter(fits), None)
+        lead = reference("point") if reference("point") in fits else next(iter(fits), None)
         gamma = None if lead is None else _smoothed(model, fits[lead], shown)
         if gamma is not None:
             steps = np.arange(len(gamma))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lockstep.comparisons import implementations
 from lockstep.comparisons.predictive import QUANTILES
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
@@ -52,7 +53,9 @@ def log_likelihood_over_draws(scenario: Entry) -> Picture | None:
     (line,) = axes.plot(best - below, theory, color=style.INK, lw=1.2, ls=":")
     handles.append(line)
     labels.append(f"maximum - χ²({p}) / 2")
-    handles.append(axes.axvline(best, color=style.colour("em"), lw=1.8))
+    handles.append(
+        axes.axvline(best, color=style.colour(implementations.reference("point")), lw=1.8)
+    )
     labels.append("maximum (MLE)")
     axes.set_xlim(low, best + 0.06 * (best - low))
     top = max(float(density.max()) for _, density in shown.values())

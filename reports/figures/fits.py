@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lockstep.comparisons.implementations import reference
 from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.models.records import Floats, Integers
 from lockstep.reports import numbers, reading
@@ -158,7 +159,7 @@ def lockstep(scenario: Entry) -> Picture | None:
 
 def starts(scenario: Entry) -> Picture | None:
     """Draw where em's random starts ended, if not all in one place."""
-    em = reading.find(scenario, "em", AS_CONFIGURED)
+    em = reading.lead(scenario, AS_CONFIGURED)
     given = ((em or {}).get("diagnostics") or {}).get("starts") or []
     ends = sorted(
         (v, str(s.get("status")))
@@ -173,7 +174,7 @@ def starts(scenario: Entry) -> Picture | None:
     for i, (value, status) in enumerate(ends):
         sound = status == "converged"
         axes.plot([ends[0][0], value], [i, i], color=style.RULE, lw=1)
-        axes.plot(value, i, "o" if sound else "X", ms=6, color=style.colour("em"))
+        axes.plot(value, i, "o" if sound else "X", ms=6, color=style.colour(reference("point")))
         short = "best" if best - value < APART else f"{numbers.three(best - value)} nats short"
         ending = "" if sound else f", {status.replace('_', ' ')}"
         axes.annotate(
@@ -202,7 +203,7 @@ def recovery(scenario: Entry) -> Picture | None:
     """Draw every estimate as a distance from the truth, or from em's where there is none."""
     fits = [o for o in reading.outcomes(scenario, AS_CONFIGURED) if reading.has_fit(o)]
     truth = reading.flat(scenario.get("truth"))
-    em = reading.find(scenario, "em", AS_CONFIGURED)
+    em = reading.lead(scenario, AS_CONFIGURED)
     zero = truth or reading.flat((em or {}).get("parameters"))
     if not zero or not fits or (not truth and len(fits) < 2):
         return None

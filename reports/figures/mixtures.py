@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lockstep.comparisons.implementations import reference
 from lockstep.models import Model
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
@@ -93,7 +94,7 @@ def _histogram(scenario: Entry, x: Floats) -> Picture | None:
         )
         handles.append(line)
         labels.append("truth")
-    lead = "em" if "em" in fits else next(iter(fits), None)
+    lead = reference("point") if reference("point") in fits else next(iter(fits), None)
     if lead is not None:
         names = reading.component_names(scenario)
         for k, density in enumerate(shows.densities(fits[lead], grid, 0).T):
@@ -162,7 +163,7 @@ def _scatter(scenario: Entry, x: Floats) -> Picture | None:
     fits = {who: in_the_plane(p) for who, p in fitted(scenario).items()}
     truth = reading.record(scenario, scenario.get("truth"))
     D = x.shape[1]
-    lead = "em" if "em" in fits else next(iter(fits), None)
+    lead = reference("point") if reference("point") in fits else next(iter(fits), None)
     figure = style.new_figure(5.4, 7.2)
     axes = figure.add_axes((0.09, 0.09, 0.88, 0.89))
     shown = selection(x)
@@ -219,7 +220,7 @@ def _contours(axes: Axes, model: Model, parameters: Parameters, x: Floats) -> No
     density = density.reshape(len(v), len(u))
     levels = density.max() * np.array([0.02, 0.08, 0.2, 0.4, 0.65, 0.9])
     drawn = axes.contour(u, v, density, levels=levels, colors="#8c959f", linewidths=0.7, alpha=0.8)
-    style.owned(drawn, "em")
+    style.owned(drawn, reference("point"))
 
 
 def draw_points(axes: Axes, x: Floats, r: Floats, *, size: float, pure: bool = False) -> None:
@@ -268,7 +269,7 @@ def iterations(scenario: Entry) -> Picture | None:
     """Draw the notebook's ten panels: responsibilities as EM goes on."""
     if "covariances" not in reading.module(scenario).Parameters.SPACES:
         return None
-    em = reading.find(scenario, "em", MATCHED)
+    em = reading.lead(scenario, MATCHED)
     x = points(scenario)
     path = own_path(scenario, em)
     if em is None or path is None or x.ndim != 2 or x.shape[1] < 2:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lockstep.comparisons.implementations import reference
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
 from lockstep.reports.figures import style
@@ -26,7 +27,7 @@ def marginals(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | Non
 
     if not draws:
         return None
-    em = reading.find(scenario, "em", AS_CONFIGURED)
+    em = reading.lead(scenario, AS_CONFIGURED)
     point, truth = reading.flat((em or {}).get("parameters")), reading.flat(scenario.get("truth"))
     one = next(iter(draws.values()))
     parameters = [
@@ -67,8 +68,8 @@ def marginals(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | Non
             (line,) = axes.plot(*_per_bin(quantiles, edges), color=PRIOR, lw=1.3, ls="--")
             handles.setdefault("prior", line)
         if (value := point.get(parameter)) is not None:
-            line = axes.axvline(value, color=style.colour("em"), lw=1.5)
-            handles.setdefault("em's estimate", style.owned(line, "em"))
+            line = axes.axvline(value, color=style.colour(reference("point")), lw=1.5)
+            handles.setdefault("em's estimate", style.owned(line, reference("point")))
         if (value := truth.get(parameter)) is not None:
             line = axes.axvline(value, color=style.INK, lw=1.5, ls=":")
             handles.setdefault("truth", line)

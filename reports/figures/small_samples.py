@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lockstep.comparisons import small_samples as study
+from lockstep.comparisons.implementations import reference
 from lockstep.reports import numbers
 from lockstep.reports.figures import style
 from lockstep.reports.figures.mixtures import Picture
@@ -26,9 +27,9 @@ LESSON = (
 FACTS = "A study, drawn from stored results · `make small-samples` runs it again"
 
 SERIES = {
-    "kl_mle": ("plug-in, MLE", "em", "-"),
-    "kl_posterior_mean": ("plug-in, posterior mean", "pymc-nuts", "--"),
-    "kl_averaged": ("averaged over draws", "pymc-nuts", "-"),
+    "kl_mle": ("plug-in, MLE", reference("point"), "-"),
+    "kl_posterior_mean": ("plug-in, posterior mean", reference("posterior"), "--"),
+    "kl_averaged": ("averaged over draws", reference("posterior"), "-"),
 }
 
 
@@ -39,7 +40,7 @@ def meeting(rows: Sequence[Mapping[str, float]]) -> Picture:
     figure = style.new_figure(4.9)
     grid = figure.subplots(2, 2)
     figure.subplots_adjust(0.085, 0.095, 0.985, 0.94, 0.34, 0.42)
-    mle, nuts = style.colour("em"), style.colour("pymc-nuts")
+    mle, nuts = style.colour(reference("point")), style.colour(reference("posterior"))
 
     axes = grid[0, 0]
     axes.set_title("EM: singularities, and overfitting")
@@ -78,12 +79,12 @@ def meeting(rows: Sequence[Mapping[str, float]]) -> Picture:
     axes = grid[1, 1]
     axes.set_title("Coverage of 95% intervals, %")
     for name, label, who in (
-        ("wald_covered", "Wald", "em"),
-        ("credible_covered", "credible", "pymc-nuts"),
+        ("wald_covered", "Wald", reference("point")),
+        ("credible_covered", "credible", reference("posterior")),
     ):
         found = [study.column(rows, size, name) * 100 / study.FREE for size in sizes]
         errors = [2 * c.std(ddof=1) / np.sqrt(len(c)) if len(c) > 1 else 0 for c in found]
-        shift = 0.97 if who == "em" else 1.03
+        shift = 0.97 if who == reference("point") else 1.03
         axes.errorbar(
             n * shift,
             [c.mean() if len(c) else np.nan for c in found],
