@@ -73,8 +73,8 @@ class Model(Protocol):
 
     A model may have more: ``Prior``, a conjugate one for `m_step`; ``gradient``, the score where a
     probability is zero; ``collapsed`` and ``rounding``, what doubles cannot hold; and in its
-    folder ``prior.py``, ``compiled.py`` and ``graph.py``. What it lacks is said where it is
-    missed.
+    folder ``prior.py``, ``compiled.py``, ``graph.py`` and ``problems.py``. What it lacks is said
+    where it is missed.
     """
 
     __name__: str
@@ -157,11 +157,27 @@ def load(name: str) -> Model:
     Raises
     ------
     ValueError
-        If there is none.
+        If there is none, or it lacks one of the names of `Model`.
     """
     if name not in names():
         raise ValueError(f"there is no model {name!r}; there are {', '.join(names())}")
-    return cast("Model", importlib.import_module(_places()[name]))
+    return _model(name, _places()[name])
+
+
+@cache
+def _model(name: str, place: str) -> Model:
+    """Return a model that has the names of `Model`, or say which it lacks."""
+    found = importlib.import_module(place)
+    methods = [n for n, value in vars(Model).items() if callable(value) and n[0] != "_"]
+    wanted = [n for n in (*Model.__annotations__, *methods) if n != "__name__"]
+    if lacking := [n for n in wanted if not hasattr(found, n)]:
+        raise ValueError(
+            f"{place} is no model yet: it lacks {', '.join(lacking)}; `lockstep.models.Model` says "
+            "what each is"
+        )
+    if name != found.NAME:
+        raise ValueError(f"{place} is found as {name!r} and its NAME is {found.NAME!r}: use one")
+    return cast("Model", found)
 
 
 def part(model: Model, name: str) -> Any:
@@ -171,7 +187,7 @@ def part(model: Model, name: str) -> Any:
     ----------
     model : Model
     name : str
-        ``prior``, ``compiled`` or ``graph``.
+        ``prior``, ``compiled``, ``graph`` or ``problems``.
     """
     if not hasattr(model, "__path__"):  # a model in one file
         return None

@@ -53,6 +53,7 @@ def path(tmp_path_factory):
 
 def forget():
     models._places.cache_clear()
+    models._model.cache_clear()
     scenarios.scenarios.cache_clear()
 
 
@@ -434,6 +435,39 @@ def test_a_model_without_prior_or_problems_cannot_be_validated_and_says_so(
     with pytest.raises(UnusableError, match=said), trial(candidate("step"), NAME):
         pass
     problems.general.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("entry", "text", "said"),
+    [
+        ("bare", "NAME = 'bare'", "bare is no model yet: it lacks TITLE, shows, Parameters"),
+        (
+            "blind",
+            "from poisson_mixture.equations import *\nNAME = 'blind'",
+            "blind is no model yet: it lacks shows;",
+        ),
+        (
+            "by-hyphen",
+            "from poisson_mixture import *\nfrom poisson_mixture import shows\nNAME = 'by_hyphen'",
+            "is found as 'by-hyphen' and its NAME is 'by_hyphen'",
+        ),
+        (
+            "short",
+            "from poisson_mixture import *\nfrom poisson_mixture import shows\nNAME = 'short'\n"
+            "del score, memberships",
+            "short is no model yet: it lacks score, memberships;",
+        ),
+    ],
+)
+def test_what_a_model_lacks_is_said_when_it_is_loaded(
+    model, tmp_path, monkeypatch, entry, text, said
+):
+    module = f"half_{entry.replace('-', '_')}"
+    (tmp_path / f"{module}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(models, "_places", lambda: {entry: module})
+    with pytest.raises(ValueError, match=said):
+        models.load(entry)
 
 
 # --- studies ------------------------------------------------------------------------------------
