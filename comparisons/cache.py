@@ -1,9 +1,10 @@
 """Finished fits, kept so that a report with nothing new to fit is only a matter of reading.
 
 A fit is found again by the hash of everything it depends on: the problem, the source of the
-engine, of its model and of the implementation, and the versions of the packages. An entry is a NumPy archive
-behind the hash of its own bytes, and says the hash it is to be found by; one that does not match
-is as good as none. Of more than `MOST_KEPT` bytes those go that were not asked for longest.
+engine, of its model and of the implementation, and the versions of what these depend on. An entry
+is a NumPy archive behind the hash of its own bytes, and says the hash it is to be found by; one
+that does not match is as good as none. Of more than `MOST_KEPT` bytes those go that were not asked
+for longest.
 """
 
 from __future__ import annotations
