@@ -12,6 +12,7 @@ import numpy as np
 
 import lockstep
 from lockstep import models
+from lockstep.comparisons import agreement
 from lockstep.comparisons.exact import Twin, twin
 from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.comparisons.validation import problems
@@ -257,17 +258,8 @@ class Bench:
 
     def scales(self, expected: Arrays) -> Arrays:
         """Return the unit of each parameter."""
-        record = self.record(expected)
-        found = {name: np.ones_like(a) for name, a in expected.items()}
-        for name, space in record.SPACES.items():
-            if isinstance(space, PositiveDefinite):
-                sds = space.sds(expected[name])
-                found[name] = sds[..., :, None] * sds[..., None, :]
-            elif isinstance(space, Positive):
-                found[name] = expected[name]
-            elif space.unit:
-                found[name] = np.asarray(record.unit(name))
-        return found
+        known = agreement.units(self.record(expected))
+        return {name: known.get(name, np.ones_like(a)) for name, a in expected.items()}
 
     def equal(
         self,

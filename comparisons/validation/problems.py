@@ -15,7 +15,7 @@ import numpy as np
 from lockstep import models
 from lockstep.models import bayesian
 from lockstep.models.records import Floats, Parameters
-from lockstep.models.spaces import PositiveDefinite, Variance
+from lockstep.models.spaces import PositiveDefinite, Real, Variance
 
 type Arrays = dict[str, Floats]
 
@@ -149,8 +149,10 @@ def offset(model: str, by: float) -> Problem:
     problem = general(model, 24, K=2, size=18, one=False)
     grid = 2.0**-20
     data = np.round(problem.data / grid) * grid + by
-    means = np.round(problem.start["means"] / grid) * grid + by
-    return replace(problem.begun(means=means), data=data)
+    spaces = models.load(model).Parameters.SPACES
+    located = [name for name, s in spaces.items() if isinstance(s, Real) and s.unit]
+    moved = {name: np.round(problem.start[name] / grid) * grid + by for name in located}
+    return replace(problem.begun(**moved), data=data)
 
 
 def nearly_empty(model: str) -> Problem:
