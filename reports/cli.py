@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from lockstep import models
 from lockstep.comparisons.files import Notice, probe
-from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.implementations import implementations, reference
 from lockstep.comparisons.legible import printable
 from lockstep.comparisons.scenarios import scenarios
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from lockstep.comparisons.run import Result, Task
     from lockstep.comparisons.suite import Plan
 
-DISTRIBUTION = "lockstep-em"
+DISTRIBUTION = implementations()[reference("point")].PACKAGE
+"""Our own."""
+
 AGREE, DISAGREE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
