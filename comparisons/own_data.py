@@ -229,7 +229,8 @@ def scenario(
             data = model.check_data(np.split(symbols, np.cumsum(lengths)[:-1]), dims)
         else:
             values = np.column_stack([_varying(table, i) for i in range(len(table.names))])
-            scale.refuse(values, table.names)
+            if len(values) > 1:  # of fewer, the model says that they are too few
+                scale.refuse(values, table.names)
             data = model.check_data(values[:, 0] if len(table.names) == 1 else values, dims)
     except DataError:
         raise

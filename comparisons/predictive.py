@@ -208,7 +208,7 @@ def check(
     if isinstance(data, tuple):
         data, V = _beginning(data), dims["n_features"]
         lengths = [len(symbols) for symbols in data]
-        simulated = {who: simulate(draws, lengths, rng) for who, draws in sources.items()}
+        simulated = {who: simulated_by(model, p, lengths, rng) for who, p in sources.items()}
         return [
             {
                 "observed": shares([symbols[None] for symbols in data], V)[0],
@@ -251,8 +251,18 @@ def _beginning(sequences: tuple[Integers, ...]) -> tuple[Integers, ...]:
     return tuple(kept)
 
 
+def simulated_by(
+    model: Model, draws: Parameters, lengths: list[int], rng: np.random.Generator
+) -> list[Any]:
+    """Return what `simulate` does, for any model of sequences."""
+    if tuple(draws.SPACES) == ("startprob", "transmat", "emissionprob"):
+        return simulate(draws, lengths, rng)  # all draws at once
+    each = [model.sample(draws.draw(i), lengths, rng) for i in range(draws.lead[0])]
+    return [np.stack(sequences) for sequences in zip(*each)]
+
+
 def simulate(draws: Parameters, lengths: list[int], rng: np.random.Generator) -> list[Any]:
-    """Return sequences of the lengths given, one of each for every draw: arrays (draws, T)."""
+    """Return sequences of a hidden Markov model, one for every draw and length: (draws, T)."""
     a = draws.arrays()
     rows = np.arange(len(a["startprob"]))
     found = []
