@@ -641,7 +641,7 @@ def test_any_model_of_sequences_is_simulated_as_the_hidden_markov_model_is():
     class Other:
         """The same draws, whose fields nothing knows."""
 
-        SPACES: dict[str, object] = {}
+        SPACES = ()
         lead = draws.lead
         draw = draws.draw
 
