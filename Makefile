@@ -44,7 +44,7 @@ env: .venv/.stamp  ## Make the environment, if it is missing or out of date
 
 .PHONY: report
 report: env  ## Compare everything and write reports/latest (more: ARGS="--help")
-	@$(BIN)/lockstep report $(ARGS)
+	@$(BIN)/lockstep report --out reports/latest $(ARGS)
 
 .PHONY: test
 test: env  ## Run the tests (some of them: ARGS="-k hmm")
@@ -117,7 +117,8 @@ lock: $(filter .uv/bin/uv,$(UV))  ## Pin the dependencies anew in requirements.t
 
 .PHONY: clean
 clean:  ## Remove the environment, the caches and the latest report
-	@rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/latest
+	@rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/latest \
+	  lockstep-report
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: publish

@@ -1,9 +1,10 @@
 """Finished fits, kept so that a report with nothing new to fit is only a matter of reading.
 
 A fit is found again by the hash of everything it depends on: the problem, the source of the
-models and of the implementation, and the versions of the packages. An entry is a NumPy archive
-behind the hash of its own bytes, and says the hash it is to be found by; one that does not match
-is as good as none. Of more than `MOST_KEPT` bytes those go that were not asked for longest.
+engine, of its model and of the implementation, and the versions of what these depend on. An entry
+is a NumPy archive behind the hash of its own bytes, and says the hash it is to be found by; one
+that does not match is as good as none. Of more than `MOST_KEPT` bytes those go that were not asked
+for longest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import re
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -30,25 +32,11 @@ import lockstep.comparisons.implementations as rows
 from lockstep import models
 from lockstep.comparisons import problem as problem_module
 from lockstep.comparisons.files import Notice, write_whole
-from lockstep.comparisons.implementations import guests, implementations
+from lockstep.comparisons.implementations import depends, guests, implementations
 from lockstep.comparisons.legible import printable
 from lockstep.comparisons.problem import Problem
 from lockstep.models.fits import Fit, PointFit, PosteriorFit, Status
 from lockstep.models.records import Floats, Parameters
-
-PACKAGES = (
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "hmmlearn",
-    "pymc",
-    "pytensor",
-    "nutpie",
-    "numba",
-    "arviz",
-)
-"""Packages whose versions a fit depends on."""
-
 
 MOST_KEPT = 2 * 2**30
 """Bytes of all fits that are kept."""
@@ -58,14 +46,19 @@ ABANDONED = 24 * 3600.0
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Return the installed version of each of `PACKAGES`, and of Python."""
+def version(package: str) -> str:
+    """Return the installed version of a distribution, or that there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the version of Python, and of all that the fits of some implementations depend on."""
     found = {"python": python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
+    for name in names:
+        found |= {package: version(package) for package in depends(implementations()[name])}
     return found
 
 
@@ -79,14 +72,32 @@ def hash_sources(*paths: Path) -> str:
 
 
 @cache
-def _source_hash(implementation: str) -> str:
+def _source_hash(implementation: str, model: str) -> str:
+    """Return a hash of all source that a fit depends on: of the models, the one fitted."""
     if implementation in guests():
         return uuid4().hex  # its source may lie anywhere: no other run's fit is known to be its own
     file = Path(str(implementations()[implementation].__file__))
     shared = sorted(Path(rows.__path__[0]).glob("_*.py"))
+    engine = sorted(Path(models.__path__[0]).glob("*.py"))
     problem = Path(str(problem_module.__file__))
     this = Path(__file__)  # the format of an entry
-    return hash_sources(Path(models.__path__[0]), file, problem, this, *shared)
+    folders = [_folder(name) for name in _with_borrowed(model)]
+    return hash_sources(*engine, *folders, file, problem, this, *shared)
+
+
+def _folder(model: str) -> Path:
+    return Path(str(models.load(model).__file__)).parent
+
+
+def _with_borrowed(model: str) -> list[str]:
+    """Return a model and those whose code its own imports."""
+    found, todo = [], [model]
+    while todo:
+        name = todo.pop()
+        found.append(name)
+        text = "".join(file.read_text("utf-8") for file in sorted(_folder(name).rglob("*.py")))
+        todo += [n for n in models.names() if n not in found + todo and f".{n}" in text]
+    return found
 
 
 def key(implementation: str, problem: Problem) -> str:
@@ -94,8 +105,8 @@ def key(implementation: str, problem: Problem) -> str:
     digest = hashlib.sha256()
     described = {
         "implementation": implementation,
-        "source": _source_hash(implementation),
-        "versions": versions(),
+        "source": _source_hash(implementation, problem.model),
+        "versions": versions([implementation]),
         "machine": machine(),
         "model": problem.model,
         "dims": dict(problem.dims),
@@ -199,7 +210,9 @@ def _pack(key: str, timed: Timed) -> bytes:
 
     def add(name: str, value: Parameters | Floats | None) -> None:
         if isinstance(value, Parameters):
-            about["model"] = type(value).__module__.rpartition(".")[2]
+            about["model"] = next(
+                name for name in models.names() if models.load(name).Parameters is type(value)
+            )
             arrays.update({f"{name}.{field}": a for field, a in value.arrays().items()})
         elif value is not None:
             arrays[name] = value

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lockstep import models
 from lockstep.comparisons.alignment import relabel
-from lockstep.comparisons.cache import FitCache, Timed, versions
+from lockstep.comparisons.cache import FitCache, Timed, version
 from lockstep.comparisons.diagnostics import E_BFMI, ESS, R_HAT, Check, diagnose
 from lockstep.comparisons.implementations import implementations, reference
 from lockstep.comparisons.judging import log_likelihoods
@@ -116,7 +116,7 @@ COLUMNS = (
 def table(runs: Sequence[Run]) -> str:
     """Return the study as a page in Markdown."""
     sampler = implementations()[reference("posterior")]
-    packages = ", ".join(f"{k} {versions()[k]}" for k in (sampler.PACKAGE, "nutpie", "arviz"))
+    packages = ", ".join(f"{k} {version(k)}" for k in (sampler.PACKAGE, "nutpie", "arviz"))
     lines = [
         "# Convergence from four seeds",
         "",

@@ -170,7 +170,7 @@ class Judge:
         try:
             return replace(result, fit=collapse.judged(self.model, result.fit, self.prepared.data))
         except Exception as error:  # noqa: BLE001 - one row must not take the others with it
-            return _unjudged(error, result.seconds)
+            return _unjudged(error, result)
 
     def _point_fits(self, mode: Mode) -> dict[str, PointFit]:
         return {
@@ -299,7 +299,7 @@ class Judge:
             else:
                 self._describe_posterior(described, task, result.fit)
         except Exception as error:  # noqa: BLE001 - one row must not take the others with it
-            return outcome | _failed(_unjudged(error, result.seconds))
+            return outcome | _failed(_unjudged(error, result))
         return described
 
     def _describe_point(self, outcome: dict[str, Any], task: Task, fit: PointFit) -> None:
@@ -703,17 +703,22 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _unjudged(error: Exception, seconds: float) -> Failure:
+def _unjudged(error: Exception, timed: Timed) -> Failure:
     """Return the failure of judging a fit, to be called where it was caught."""
     message = f"the fit could not be judged: {_said(error)}"
-    return Failure(Status.FAILED, message, traceback.format_exc(), seconds)
+    output = timed.fit.details.get("output", "")
+    return Failure(Status.FAILED, message, traceback.format_exc(), timed.seconds, output)
 
 
 def _failed(failure: Failure) -> dict[str, Any]:
     return {
         "status": failure.status,
         "message": failure.message,
-        "diagnostics": {"traceback": failure.traceback} if failure.traceback else {},
+        "diagnostics": {
+            name: text
+            for name, text in (("traceback", failure.traceback), ("output", failure.output))
+            if text
+        },
     }
 
 

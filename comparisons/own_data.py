@@ -31,9 +31,6 @@ MOST_PARAMETERS = 1_000_000
 FEW_SYMBOLS = 1000
 """So many symbols may be numbered with gaps; beyond, no more than there are rows."""
 
-WIDEST = 1e150
-"""Half a column's range lies between this and its inverse: the square of either is a double."""
-
 LISTED = 10
 """Names of columns, symbols or lengths that are shown in a message."""
 
@@ -84,12 +81,6 @@ def _varying(table: Table, column: int) -> Floats:
         raise DataError(
             f"{table.file}: column {clipped(table.names[column])}: every value is {numbers[0]:g}; "
             "a constant has nothing to fit"
-        )
-    if len(numbers) > 1 and not 1 / WIDEST < numbers.max() / 2 - numbers.min() / 2 < WIDEST:
-        raise DataError(
-            f"{table.file}: column {clipped(table.names[column])}: values from "
-            f"{numbers.min():.3g} to {numbers.max():.3g} have no variance in double precision; "
-            "change the unit"
         )
     return numbers
 

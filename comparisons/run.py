@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
+import sys
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lockstep.comparisons.cache import FitCache, Timed, key
 from lockstep.comparisons.implementations import Implementation, guests, implementations, invite
+from lockstep.comparisons.lanes import Lane, close
 from lockstep.comparisons.legible import said
 from lockstep.comparisons.problem import Mode, Problem
 from lockstep.models.fits import Status
@@ -30,30 +30,36 @@ class Task:
 
 @dataclass(frozen=True)
 class Failure:
-    """A fit that there is not, and why."""
+    """A fit that there is not, and why; with what it printed."""
 
     status: Status
     message: str
     traceback: str = ""
     seconds: float = 0.0
+    output: str = ""
 
 
 type Result = Timed | Failure
 
 
-def _begin(invited: Collection[Implementation]) -> None:
-    """Invite the main process's guests, and leave no orphan when it is killed."""
+def _with_output(result: Result, output: str) -> Result:
+    """Return a result that has with it what was printed, if anything was."""
+    if not output:
+        return result
+    if isinstance(result, Failure):
+        return replace(result, output=output)
+    fit = replace(result.fit, details={**result.fit.details, "output": output})
+    return replace(result, fit=fit)
+
+
+def _invite(invited: Collection[Implementation]) -> None:
+    """Invite the main process's guests."""
     for guest in invited:
         invite(guest)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
 
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
-
+MOST_REPEATED = 3
+"""Times that a fit is repeated for its seconds, at the most."""
 
 _warm: set[tuple[str, str]] = set()
 
@@ -61,17 +67,24 @@ _warm: set[tuple[str, str]] = set()
 def attempt(implementation: str, problem: Problem) -> Result:
     """Fit one problem; whatever goes wrong is returned, not raised.
 
-    The first matched fit of a model is done twice and the second timed: it is quick, and the
-    seconds of point fits should not be those of imports and compilation.
+    The seconds of point fits should not be those of imports and compilation: the first matched one
+    of a model is done twice and the second timed, and one during which modules were loaded is
+    repeated until none is. What is returned is the first of those.
     """
-    fit_one = implementations()[implementation].fit
+    row = implementations()[implementation]
+    point = row.KIND == "point"
     began = time.perf_counter()
     try:
         if problem.mode is Mode.MATCHED and (implementation, problem.model) not in _warm:
-            fit_one(problem)
+            row.fit(problem)
             _warm.add((implementation, problem.model))
-            began = time.perf_counter()
-        fit = fit_one(problem)
+        loaded, began = len(sys.modules), time.perf_counter()
+        fit = row.fit(problem)
+        for _ in range(MOST_REPEATED):
+            if not point or len(sys.modules) == loaded:
+                break
+            loaded, began = len(sys.modules), time.perf_counter()
+            row.fit(problem)
     except ModuleNotFoundError as error:
         return Failure(
             Status.NOT_INSTALLED, f"{error}; install it to get this row", traceback.format_exc()
@@ -127,14 +140,9 @@ def run(
 
 def _in_lanes(tasks: Collection[Task]) -> Iterator[tuple[Task, Result]]:
     """Do tasks, one process for each implementation: what it compiled serves its next fit."""
-    context = multiprocessing.get_context("spawn")
-
-    def lane() -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            1, mp_context=context, initializer=_begin, initargs=(list(guests().values()),)
-        )
-
-    lanes = {name: lane() for name in {task.implementation for task in tasks}}
+    others = set(multiprocessing.active_children())
+    invited = list(guests().values())
+    lanes = {name: Lane(_invite, invited) for name in {task.implementation for task in tasks}}
     try:
         futures = {
             lanes[task.implementation].submit(attempt, task.implementation, task.problem): task
@@ -143,25 +151,24 @@ def _in_lanes(tasks: Collection[Task]) -> Iterator[tuple[Task, Result]]:
         lost = []
         for future in as_completed(futures):
             try:
-                yield futures[future], future.result()
+                yield futures[future], _with_output(*future.result())
             except BrokenProcessPool:
                 lost.append(futures[future])
         # A dead process takes all its waiting tasks along; only one of them is to blame.
-        for task in lost:
-            lanes["again"] = lane()
+        for number, task in enumerate(lost):
+            lane = lanes[f"again {number}"] = Lane(_invite, invited)
             try:
                 yield (
                     task,
-                    lanes["again"].submit(attempt, task.implementation, task.problem).result(),
+                    _with_output(*lane.submit(attempt, task.implementation, task.problem).result()),
                 )
             except BrokenProcessPool:
                 message = "its process died: out of memory, or a crash in compiled code"
-                yield task, Failure(Status.FAILED, message)
-            lanes["again"].shutdown()
+                yield task, Failure(Status.FAILED, message, output=lane.said())
+            lane.pool.shutdown()
     except BaseException:
-        for process in multiprocessing.active_children():
+        for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         raise
     finally:
-        for pool in lanes.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+        close(lanes.values(), set(multiprocessing.active_children()) - others)

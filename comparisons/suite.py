@@ -99,12 +99,13 @@ def compare(plan: Plan, cache: FitCache, announce: Callable[[Task, Result, bool]
         entries.append(judge.judge())
         for name, draws in judge.posteriors.items():
             posteriors[scenario.name, name] = draws
+    installed = versions(plan.implementations)
     content = {
         "schema_version": SCHEMA_VERSION,
         "environment": {
-            "python": versions()["python"],
+            "python": installed["python"],
             "platform": f"{system()} {machine()}",
-            "packages": {k: v for k, v in versions().items() if k != "python"},
+            "packages": {k: v for k, v in installed.items() if k != "python"},
             "seed": plan.seed,
             "quick": plan.quick,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -78,6 +78,7 @@ class Model(Protocol):
     """
 
     __name__: str
+    __file__: str | None
     NAME: str
     TITLE: str
     shows: Shows

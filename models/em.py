@@ -328,6 +328,64 @@ class _Trail:
         return type(self.last)(*(np.concatenate(arrays) for arrays in zip(*self._pieces)))
 
 
+@dataclass(frozen=True)
+class _End:
+    """When a fit ends, and what is said of it: the judge of a `_Trail`."""
+
+    tol: float
+    watch: Watch
+    monotone: bool
+    climbed: str
+
+    def __call__(
+        self,
+        iteration: int,
+        objective: float,
+        gain: float,
+        change: float,
+        rounding: Callable[[], float],
+    ) -> Ending:
+        size = max(1.0, abs(objective))
+        still = change > self.tol and gain <= STILL * size and change <= rounding()
+        ended = self.watch(iteration, objective, max(gain, 0.0) if still else gain)
+        if self.monotone and gain < -ROUNDING * size and not still:
+            message = f"the {self.climbed} fell by {-gain:.3g} at iteration {iteration}"
+            return Status.LOG_LIKELIHOOD_FELL, message
+        if ended is None and change <= self.tol:
+            message = f"no parameter moved by more than {self.tol:g} at iteration {iteration}"
+            return Status.CONVERGED, message
+        if ended is None and still and self.tol >= 0:
+            message = f"no parameter moved by more than rounding at iteration {iteration}"
+            return Status.CONVERGED, message
+        return ended
+
+
+class _Strides:
+    """Plain EM by the kernels, many iterations in a row, as far as they take it."""
+
+    def __init__(
+        self, climb: Any, start: Parameters, options: Mapping[str, Any], tol: float
+    ) -> None:
+        self._climb, self._options, self._tol = climb, options, tol
+        numbers = sum(array.size for array in start.arrays().values())
+        self._longest = min(LONGEST, max(1, MOST_IN_A_ROW // numbers))
+        self._length = min(STRETCH, self._longest)
+
+    def take(self, trail: _Trail, most: int) -> bool:
+        """Go on by at most so many iterations, and return whether there was one."""
+        if self._climb is None:
+            return False
+        stretch = self._climb(trail.last, self._options, min(self._length, most), self._tol)
+        if stretch is None:  # nor will there be another
+            self._climb = None
+            return False
+        if not len(stretch.changes):
+            return False
+        trail.follow(stretch)
+        self._length = min(2 * self._length, self._longest)
+        return True
+
+
 def _climb(
     model: Model,
     start: Parameters,
@@ -344,52 +402,23 @@ def _climb(
 ) -> PointFit:
     penalty = {} if prior is None else {"prior": prior}
     m_step: Callable[[Any], Parameters] = partial(model.m_step, **penalty, **options)
-    monotone = not options.get("reg_covar")
 
     def visit(parameters: Parameters) -> _Point:
         statistics, log_likelihood = expect(parameters)
         density = 0.0 if prior is None else prior.log_density(parameters)
         return _Point(parameters, statistics, log_likelihood, log_likelihood + density)
 
-    def judge(
-        iteration: int, objective: float, gain: float, change: float, rounding: Callable[[], float]
-    ) -> Ending:
-        size = max(1.0, abs(objective))
-        still = change > tol and gain <= STILL * size and change <= rounding()
-        ended = watch(iteration, objective, max(gain, 0.0) if still else gain)
-        if monotone and gain < -ROUNDING * size and not still:
-            what = "log-likelihood" if prior is None else "penalised log-likelihood"
-            message = f"the {what} fell by {-gain:.3g} at iteration {iteration}"
-            return Status.LOG_LIKELIHOOD_FELL, message
-        if ended is None and change <= tol:
-            message = f"no parameter moved by more than {tol:g} at iteration {iteration}"
-            return Status.CONVERGED, message
-        if ended is None and still and tol >= 0:
-            message = f"no parameter moved by more than rounding at iteration {iteration}"
-            return Status.CONVERGED, message
-        return ended
-
-    trail = _Trail(model, start, keep_path, judge)
-    leaper = _Leaper(start, update)
-    # Plain EM goes in stretches, as far as the kernels take it; else an iteration at a time.
-    climb = getattr(expect, "climb", None)
-    if prior is not None or accelerate or update is not None:
-        climb = None
-    longest = MOST_IN_A_ROW // sum(array.size for array in start.arrays().values())
-    longest = min(LONGEST, max(1, longest))
-    length = min(STRETCH, longest)
+    climbed = "log-likelihood" if prior is None else "penalised log-likelihood"
+    end = _End(tol, watch, not options.get("reg_covar"), climbed)
+    trail, leaper = _Trail(model, start, keep_path, end), _Leaper(start, update)
+    plain = prior is None and not accelerate and update is None
+    strides = _Strides(getattr(expect, "climb", None) if plain else None, start, options, tol)
     here: _Point | None = None
     try:
         while trail.ended is None and trail.iterations < max_iter:
-            if climb is not None:
-                number = min(length, max_iter - trail.iterations)
-                stretch = climb(trail.last, options, number, tol)
-                if stretch is None:
-                    climb = None
-                elif len(stretch.changes):
-                    trail.follow(stretch)
-                    here, length = None, min(2 * length, longest)
-                    continue
+            if strides.take(trail, max_iter - trail.iterations):
+                here = None
+                continue
             if here is None:
                 here = visit(trail.last)
                 trail.begin(here.log_likelihood, here.objective)

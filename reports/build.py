@@ -62,9 +62,11 @@ def _write(content: dict[str, Any], draws: Mapping[tuple[str, str], Parameters],
 
 
 def benchmark(out: Path) -> str | None:
-    """Return the way from a report to the page of the benchmark; None if that is not there."""
-    there = Path(__file__).parents[1] / "docs" / "benchmark.md"
-    return Path(os.path.relpath(there, out)).as_posix() if there.is_file() else None
+    """Return the way from a report in the repository to the page of the benchmark; else None."""
+    there = (Path(__file__).parents[1] / "docs" / "benchmark.md").resolve()
+    if not (there.is_file() and out.resolve().is_relative_to(there.parents[1])):
+        return None
+    return Path(os.path.relpath(there, out.resolve())).as_posix()
 
 
 def _write_draws(

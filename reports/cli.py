@@ -10,12 +10,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lockstep import models
 from lockstep.comparisons.files import Notice, probe
-from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.implementations import implementations, reference
 from lockstep.comparisons.legible import printable
 from lockstep.comparisons.scenarios import scenarios
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from lockstep.comparisons.run import Result, Task
     from lockstep.comparisons.suite import Plan
+
+DISTRIBUTION = implementations()[reference("point")].PACKAGE
+"""Our own."""
 
 AGREE, DISAGREE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -40,6 +44,13 @@ def cache_folder() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lockstep"
     except RuntimeError:  # the user has no home
         return Path(tempfile.gettempdir()) / f"lockstep-{os.getuid()}"
+
+
+def _version() -> str:
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:  # a checkout on the path
+        return "not installed"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,8 +83,11 @@ def parser() -> argparse.ArgumentParser:
         description="Hand-written EM side by side with scikit-learn, hmmlearn and PyMC.",
         epilog="Exit status: 0 all ran and agree; 1 an undeclared disagreement or failure; "
         "2 bad usage or input. Finished fits are kept in $LOCKSTEP_CACHE "
-        "(default: lockstep in the user's cache folder) and used again.",
+        "(default: lockstep in the user's cache folder) and used again. A report goes "
+        "to lockstep-report or lockstep-DATA in the current folder, or where --out says, and "
+        "replaces the one that is there; a folder with anything else in it is left alone.",
     )
+    top.add_argument("--version", action="version", version=f"{DISTRIBUTION} {_version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     report = commands.add_parser(
@@ -89,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="only these scenarios (see 'lockstep list')",
     )
-    report.set_defaults(out=Path("reports/latest"))
+    report.set_defaults(out=Path("lockstep-report"))
 
     compare = commands.add_parser(
         "compare",

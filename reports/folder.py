@@ -40,12 +40,33 @@ def refuse_foreign(folder: Path) -> None:
         raise ForeignFolderError(f"{name} is a file; name a folder with --out")
     if os.path.ismount(folder):
         raise ForeignFolderError(f"{name} cannot be replaced; name a folder in it with --out")
-    if (folder / MANIFEST).is_file() or not any(folder.iterdir()):
-        return
-    raise ForeignFolderError(
-        f"{name} has files that are not a report of lockstep, and a report replaces its folder; "
-        "name another with --out"
-    )
+    if (foreign := _foreign(folder)) is not None:
+        raise ForeignFolderError(
+            f"{name} has files that are not a report of lockstep, such as {printable(foreign)}, "
+            "and a report replaces its folder; name another with --out"
+        )
+
+
+def _foreign(folder: Path) -> str | None:
+    """Return what a folder holds that its manifest does not name; None if there is nothing."""
+    listed = _manifest(folder)
+    inside = {f for f in folder.rglob("*") if f.is_symlink() or not f.is_dir()}
+    try:
+        manifest = json.loads(listed)
+        ours = {MANIFEST, *manifest["files"]} if "fingerprint" in manifest else set()
+    except (ValueError, KeyError, TypeError):
+        ours = set()
+    foreign = {str(file.relative_to(folder)) for file in inside} - ours
+    if not foreign:
+        return None
+    # Another run may have put its report there meanwhile.
+    return min(foreign) if listed == _manifest(folder) else _foreign(folder)
+
+
+def _manifest(folder: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return (folder / MANIFEST).read_bytes()
+    return b""
 
 
 def prepare(folder: Path) -> None:

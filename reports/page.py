@@ -79,7 +79,7 @@ def page(content: Entry, chapters: Sequence[Chapter], benchmark: str | None = No
         matrix=matrix(content),
         chapters=chapters,
         players={c.name: Markup(player(c.scenario)) for c in chapters if player(c.scenario)},
-        tracebacks=tracebacks,
+        logs=logs,
         environment=tables.environment_table(content),
         made=(content.get("environment") or {}).get("created"),
         quick=bool((content.get("environment") or {}).get("quick")),
@@ -133,14 +133,14 @@ def matrix(content: Entry) -> list[dict[str, Any]]:
     return rows
 
 
-def tracebacks(scenario: Entry) -> list[tuple[str, str]]:
-    """Return what failed, with its traceback."""
-    found = []
-    for o in reading.outcomes(scenario):
-        text = (o.get("diagnostics") or {}).get("traceback")
-        if text:
-            found.append((f"{tables.name(o)} ({verdicts.mode(o)})", str(text)))
-    return found
+def logs(scenario: Entry) -> list[tuple[str, str]]:
+    """Return the tracebacks of what failed and the output of what printed, each with a title."""
+    return [
+        (f"{title} of {tables.name(o)} ({verdicts.mode(o)})", str(text))
+        for o in reading.outcomes(scenario)
+        for key, title in (("traceback", "Traceback"), ("output", "Output"))
+        if (text := (o.get("diagnostics") or {}).get(key))
+    ]
 
 
 def typeset(text: str) -> str:

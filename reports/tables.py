@@ -838,7 +838,7 @@ SHOWN_ELSEWHERE = {
     "r_hat", "r_hat_log_likelihood", "r_hat_as_sampled", "ess_bulk", "ess_tail", "divergences",
     "e_bfmi", "settled", "elbo", "elbo_standard_error", "relabelled_draws",
     "chains_differ_in_labels", "k_hat", "k_hat_threshold", "checks", "sd_ratio_to_nuts", "chains",
-    "draws", "starts", "hits", "traceback", "no_interval",
+    "draws", "starts", "hits", "traceback", "output", "no_interval",
 }  # fmt: skip
 
 

@@ -62,7 +62,6 @@ KNOWN_BY_NAME = {
     "models/gaussian_mixture_2d/compiled.py": "in one column it is the other mixture",
     "comparisons/benchmark.py": "times the estimators beside the libraries that they stand for",
     "comparisons/benchmark_posteriors.py": "times three posteriors beside stock PyMC's",
-    "comparisons/cache.py": "lists the packages that any fit depends on",
 }
 """Files that know a model or a library by name, and why."""
 

@@ -213,6 +213,64 @@ def test_a_report_replaces_no_folder_of_yours(lockstep, tmp_path):
     assert "is a file" in done.stderr
 
 
+def report(path, **more):
+    """Put what a report consists of into a folder."""
+    path.mkdir()
+    (path / "figures").mkdir()
+    for name in ("index.html", "figures/a.svg"):
+        (path / name).write_text("ours")
+    manifest = {"fingerprint": None, "files": dict.fromkeys(["index.html", "figures/a.svg"], "")}
+    (path / "manifest.json").write_text(json.dumps(manifest | more))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.md", "what I think of it"),
+        ("figures/mine.png", "a picture of mine"),
+        (".git/HEAD", "ref: refs/heads/main"),
+        ("__init__.py", ""),
+        ("figures/a.svg.orig", "ours, before I changed it"),
+    ],
+)
+def test_a_report_in_which_somebody_put_a_file_is_left_alone(tmp_path, name, content):
+    report(tmp_path / "out")
+    folder.refuse_foreign(tmp_path / "out")
+    (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "out" / name).write_text(content)
+    with pytest.raises(folder.ForeignFolderError, match=f"such as {name}, and a report replaces"):
+        folder.refuse_foreign(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ['{"name": "a browser\'s extension", "files": {"a.js": ""}}', "[]", "no JSON", "", "null"],
+)
+def test_a_manifest_of_another_kind_makes_no_report(tmp_path, manifest):
+    (tmp_path / "a.js").write_text("theirs")
+    (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(folder.ForeignFolderError, match="files that are not a report"):
+        folder.refuse_foreign(tmp_path)
+
+
+def test_a_link_in_a_report_is_not_ours(tmp_path):
+    report(tmp_path / "out")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "out" / "data").symlink_to(tmp_path / "data")
+    with pytest.raises(folder.ForeignFolderError, match="such as data"):
+        folder.refuse_foreign(tmp_path / "out")
+
+
+def test_a_report_that_is_replaced_meanwhile_is_ours(tmp_path, monkeypatch):
+    report(tmp_path / "out")
+    (tmp_path / "out" / "new.svg").write_text("ours")
+    texts = iter([(tmp_path / "out" / "manifest.json").read_bytes()])
+    files = dict.fromkeys(["index.html", "figures/a.svg", "new.svg"], "")
+    now = json.dumps({"fingerprint": None, "files": files}).encode()
+    monkeypatch.setattr(folder, "_manifest", lambda _: next(texts, now))
+    folder.refuse_foreign(tmp_path / "out")
+
+
 def test_what_cannot_be_written_is_refused_before_anything_is_fitted(lockstep, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("")

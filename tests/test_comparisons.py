@@ -423,9 +423,9 @@ def test_anything_that_matters_changes_the_key(monkeypatch, case, model_name):
         key("em", replace(base, mode=Mode.MATCHED, start=case.parameters, n_iter=3)),
         key("em", replace(base, mode=Mode.MATCHED, start=case.parameters, n_iter=4)),
     ]
-    monkeypatch.setattr(cache, "versions", lambda: {"numpy": "0"})
+    monkeypatch.setattr(cache, "versions", lambda names: {"numpy": "0"})
     keys.append(key("em", base))
-    monkeypatch.setattr(cache, "_source_hash", lambda name: "edited")
+    monkeypatch.setattr(cache, "_source_hash", lambda *names: "edited")
     keys.append(key("em", base))
     assert len(set(keys)) == len(keys)
     monkeypatch.undo()

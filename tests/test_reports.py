@@ -9,6 +9,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,7 +26,7 @@ from lockstep.comparisons.suite import Results
 from lockstep.models import em
 from lockstep.models.fits import PointFit, PosteriorFit, Status
 from lockstep.reports import numbers, reading, tables, verdicts
-from lockstep.reports.build import build, rebuild
+from lockstep.reports.build import benchmark, build, rebuild
 from lockstep.reports.figures import mixtures
 from lockstep.reports.terminal import print_verdicts
 
@@ -86,6 +87,7 @@ def judged(scenario, max_iter=30):
         "priors": dict.fromkeys(best.parameters.arrays(), "Dirichlet(2, ..., 2)"),
         "labels": "none",
         "settings": {"tune": 100, "target_accept": 0.9},
+        "output": "said by the sampler",
     }
     results = [
         (task("em", Mode.MATCHED), Timed(matched, 0.1)),
@@ -95,7 +97,12 @@ def judged(scenario, max_iter=30):
         (task(other, Mode.AS_CONFIGURED), Failure(Status.UNSUPPORTED, "it has no such model")),
         (
             task("pymc-advi", Mode.AS_CONFIGURED),
-            Failure(Status.FAILED, "ValueError: <boom> & more", "Traceback <x>\n  boom"),
+            Failure(
+                Status.FAILED,
+                "ValueError: <boom> & more",
+                "Traceback <x>\n  boom",
+                output="g++: <warning>",
+            ),
         ),
         (
             task("pymc-nuts", Mode.AS_CONFIGURED),
@@ -265,7 +272,7 @@ def test_figures_in_the_page_refer_to_their_own_parts(built):
 
 def test_whatever_a_name_holds_is_escaped(built):
     text = (built / "index.html").read_text("utf-8")
-    for raw in ("<b>x</b>", "<i>*c*", "<u>y", "<boom>", "Traceback <x>"):
+    for raw in ("<b>x</b>", "<i>*c*", "<u>y", "<boom>", "Traceback <x>", "<warning>"):
         assert raw not in text
     assert "&lt;b&gt;x&lt;/b&gt;" in text
     markdown = (built / "report.md").read_text("utf-8")
@@ -373,6 +380,30 @@ def test_building_twice_gives_the_same_bytes(results, tmp_path):
     assert len(files) > 15
     for file in files:
         assert file.read_bytes() == (second / file.relative_to(first)).read_bytes(), file
+
+
+def test_what_a_fit_printed_is_folded_into_the_page_alone(built, results):
+    page = (built / "index.html").read_text("utf-8")
+    chapters = len(results.content["scenarios"])
+    assert page.count("<summary>Output of pymc-nuts (as configured)</summary>") == chapters
+    assert page.count("<pre>said by the sampler</pre>") == chapters
+    assert page.count("<pre>g++: &lt;warning&gt;</pre>") == chapters
+    assert "said by the sampler" not in (built / "report.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("out", "way"),
+    [
+        ("reports/latest", "../../docs/benchmark.md"),
+        ("lockstep-report", "../docs/benchmark.md"),
+        ("reports/../a/b/c", "../../../docs/benchmark.md"),
+        ("/somewhere/else", None),
+        ("..", None),
+    ],
+)
+def test_the_way_to_the_benchmark_is_that_within_the_repository(out, way, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    assert benchmark(Path(out)) == way
 
 
 def test_rebuilding_needs_only_the_results(built, tmp_path):

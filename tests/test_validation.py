@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import mpmath
@@ -21,7 +22,14 @@ import validated
 from inprocess import judged
 from lockstep import models
 from lockstep.comparisons import exact
-from lockstep.comparisons.validation import Trial, checks, mistakes, problems, validate
+from lockstep.comparisons.validation import (
+    Trial,
+    bench,
+    checks,
+    mistakes,
+    problems,
+    validate,
+)
 from lockstep.comparisons.validation.binding import Call, read
 from lockstep.comparisons.validation.candidate import Candidate, UnusableError
 from lockstep.comparisons.validation.channel import Channel, StartError, TroubleError
@@ -568,6 +576,28 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["validate", "a.py:b", "--model", "gmm"])
     assert "invalid choice: 'gmm'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("section", ["The model", "E-step", "M-step"])
+def test_what_a_verdict_tells_people_to_read_is_there(name, section, tmp_path, monkeypatch):
+    asked = bench.Bench(SimpleNamespace(model=name), 1.0)
+    for folder in (ROOT, tmp_path):
+        monkeypatch.chdir(folder)
+        page, told = asked.read(section).split(", ")
+        assert told == section
+        assert f"\n## {section}" in (folder / page).read_text("utf-8")
+        assert page.startswith("docs/") == (folder == ROOT)
+
+
+def test_a_model_without_a_page_is_read_in_its_equations(tmp_path, monkeypatch):
+    there = tmp_path / "poisson" / "equations.py"
+    theirs = SimpleNamespace(NAME="poisson", __file__=str(there.with_name("__init__.py")))
+    monkeypatch.setattr(bench.Bench, "model", theirs)
+    monkeypatch.chdir(tmp_path)
+    assert bench.Bench(SimpleNamespace(model="poisson"), 1.0).read("E-step") == (
+        "poisson/equations.py"
+    )
 
 
 @pytest.fixture(scope="module")

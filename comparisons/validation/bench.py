@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import lockstep
 from lockstep import models
 from lockstep.comparisons import agreement
 from lockstep.comparisons.exact import Twin, twin
@@ -58,6 +60,12 @@ class Passed:
     measured: float | None = None
     allowed: float | None = None
     where: str = ""
+
+
+def _from_here(file: Path) -> str:
+    """Return the way to a file: from the current folder, if that is above it."""
+    file, here = file.resolve(), Path.cwd()
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
 @dataclass
@@ -122,10 +130,11 @@ class Bench:
         return field_names(self.model)
 
     def read(self, section: str) -> str:
-        """Return where something is explained; empty for a model that comes from elsewhere."""
-        if not self.model.__name__.startswith(models.__name__):
-            return ""
-        return f"docs/{self.candidate.model.replace('_', '-')}.md, {section}"
+        """Return where something is explained: in the model's page, or else in its equations."""
+        page = Path(lockstep.__path__[0], "docs", f"{self.model.NAME.replace('_', '-')}.md")
+        if page.is_file():
+            return f"{_from_here(page)}, {section}"
+        return _from_here(Path(self.model.__file__).with_name("equations.py"))
 
     def raw(self, problem: Problem, iterations: int) -> Result:
         """Return the candidate's answer, whatever it is; the same question is asked once."""

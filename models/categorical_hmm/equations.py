@@ -8,6 +8,17 @@ The model, for each sequence::
     z_t | z_{t-1}=i ~ Categorical(transmat[i])
     x_t | z_t=i     ~ Categorical(emissionprob[i])
 
+EM climbs its log-likelihood by `e_step` (`forward`, `backward`, and what follows from the two) and
+`m_step` in turns::
+
+    E   gamma_t[i]  =  p(z_t = i | x)  =  alpha_t[i] beta_t[i]
+        xi_t[i, j]  =  p(z_t = i, z_{t+1} = j | x)
+                    =  alpha_t[i] transmat[i, j] emissionprob[j, x_{t+1}] beta_{t+1}[j] / scale
+
+    M   startprob[i]        =  gamma_1[i]
+        transmat[i, j]      =  sum_t xi_t[i, j] / (the same, summed over j)
+        emissionprob[i, v]  =  sum_{t: x_t = v} gamma_t[i] / sum_t gamma_t[i]
+
 Data are a tuple of sequences, each an array of symbols 0 .. V-1. A step whose symbol was not
 observed is -1 and contributes no emission: whatever was shown there has probability 1.
 

@@ -7,9 +7,17 @@ The model::
     z_n           ~ Categorical(weights)                 the component, unobserved
     x_n | z_n = k ~ Normal(means[k], variances[k])
 
-EM climbs the log-likelihood ``sum_n log sum_k weights[k] Normal(x_n; means[k], variances[k])``:
-the E-step takes the expectation of the latent components, the M-step maximises as if they had
-been seen. A value that was not observed (NaN) is integrated out: its density is 1.
+EM climbs the log-likelihood ``sum_n log sum_k weights[k] Normal(x_n; means[k], variances[k])``.
+In turns `e_step` takes the expectation of the latent components, and `m_step` maximises as if they
+had been seen::
+
+    E   r_nk  =  weights[k] Normal(x_n; means[k], variances[k]) / (the same, summed over k)
+
+    M   N_k  =  sum_n r_nk                 weights[k]    =  N_k / N
+                                           means[k]      =  sum_n r_nk x_n / N_k
+                                           variances[k]  =  sum_n r_nk (x_n - means[k])^2 / N_k
+
+A value that was not observed (NaN) is integrated out: its density is 1.
 
 References
 ----------

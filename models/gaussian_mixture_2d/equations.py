@@ -7,6 +7,14 @@ The model::
     z_n           ~ Categorical(weights)                   the component, unobserved
     x_n | z_n = k ~ Normal(means[k], covariances[k])
 
+EM climbs its log-likelihood by `e_step` and `m_step` in turns::
+
+    E   r_nk  =  weights[k] Normal(x_n; means[k], covariances[k]) / (the same, summed over k)
+
+    M   N_k  =  sum_n r_nk    weights[k]      =  N_k / N
+                              means[k]        =  sum_n r_nk x_n / N_k
+                              covariances[k]  =  sum_n r_nk (x_n - means[k]) (x_n - means[k])' / N_k
+
 A coordinate that was not observed (NaN) is integrated out: a row enters with the density of the
 coordinates that it has, which is maximum likelihood for values missing at random.
 
