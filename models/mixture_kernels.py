@@ -551,7 +551,7 @@ def climb(
                     value = second[k, d, e] / counts[k] - shift * (first[k, e] / counts[k])
                     value += reg_covar if d == e else 0.0
                     path_covariances[done + 1, k, d, e] = value
-                    units = np.sqrt(S[k, d, d] * S[k, e, e])
+                    units = np.sqrt(S[k, d, d]) * np.sqrt(S[k, e, e])  # no overflow
                     change = max(change, abs(value - S[k, d, e]) / units)
                 moment = second[k, d, d] / counts[k]
                 near = near and path_covariances[done + 1, k, d, d] > NEAR * moment

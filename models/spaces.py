@@ -227,7 +227,7 @@ class PositiveDefinite(Space):
     def change(self, old: Floats, new: Floats, unit: Floats | float) -> float:
         """Return the largest change, in products of two standard deviations."""
         sds = self.sds(old)
-        return float((np.abs(new - old) / (sds[..., :, None] * sds[..., None, :])).max())
+        return float((np.abs(new - old) / sds[..., :, None] / sds[..., None, :]).max())
 
     @property
     def in_units(self) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
-from lockstep.models import em, kernels, load
+from lockstep.models import em, kernels, load, singularity
 from lockstep.models import gaussian_mixture_1d as gm1
 from lockstep.models import gaussian_mixture_2d as gm2
 from lockstep.models.estimators import GaussianMixture
@@ -41,7 +41,7 @@ def how(request, monkeypatch):
 
 def apart(fit, right):
     """Return the largest difference in the units of the model's `change`."""
-    return load(fit_model(right).NAME).change(right, fit)
+    return right.change(fit)
 
 
 def fit_model(parameters):
@@ -245,7 +245,7 @@ def test_sound_parameters_are_not_collapsed_and_a_lost_component_is_no_singulari
     assert "component 0" in gm2.collapsed(square, rng.normal(size=(9, 2)))
     hmm = load("categorical_hmm")
     p = hmm.Parameters.of(startprob=[1], transmat=[[1]], emissionprob=[[1, 0]])
-    assert hmm.collapsed(p, (np.zeros(4, np.int64),)) is None
+    assert singularity(load("categorical_hmm"), p, (np.zeros(4, np.int64),)) is None
 
 
 OFFSETS = {
@@ -338,11 +338,11 @@ def test_fits_follow_a_change_of_unit_and_origin(power, shift, seed, flip, plane
 def test_a_unit_whose_squares_are_no_doubles_is_refused(unit):
     x = unit * np.random.default_rng(0).normal(size=(50, 2))
     for model, data in ((gm1, x[:, 0]), (gm2, x)):
-        with pytest.raises(ValueError, match=r"leave the range of doubles; choose another unit"):
+        with pytest.raises(ValueError, match=r"(choose|in) another unit"):
             model.check_data(data, PAIR)
     if unit > 1:
         for kind in ("full", "diag"):
-            with pytest.raises(ValueError, match=r"X goes to .*choose another unit"):
+            with pytest.raises(ValueError, match=r"give the data in another unit"):
                 GaussianMixture(2, covariance_type=kind).fit(x)
 
 
@@ -422,5 +422,5 @@ def test_a_diagonal_collapse_names_component_and_column():
         warnings.simplefilter("error")
         ours = GaussianMixture(2, covariance_type="diag", **start, warm_start=True).fit(X)
     ours.covariances_ = np.zeros((2, 3))
-    with pytest.raises(ValueError, match=r"ill-defined.*a variance is not positive"):
+    with pytest.raises(ValueError, match=r"covariances_ must be positive, but has 0"):
         ours.fit(X)

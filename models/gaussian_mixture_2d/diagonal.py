@@ -24,6 +24,8 @@ from lockstep.models.spaces import Real, Simplex, Variance
 
 NAME = "mixture_diagonal"
 
+check_chunk = gaussian_mixture_2d.check_chunk
+
 type CovarianceType = Literal["diag", "spherical"]
 
 BLOCK = 2**14
@@ -70,6 +72,10 @@ class Prior:
     """What `gaussian_mixture_2d.Prior` says of diagonal covariances."""
 
     of: gaussian_mixture_2d.Prior
+
+    def refuse_misfit(self, parameters: Parameters) -> None:
+        """Raise ValueError if the prior is none of such parameters."""
+        self.of.refuse_misshaped(parameters.means.shape[-1])
 
     def statistics(self, reference: Floats) -> Statistics:
         """Return the observations that the prior counts for, as moments about the reference."""
