@@ -577,11 +577,14 @@ class Judge:
             return Judged(Verdict.DIFFERS, outcome["message"])
         if status == Status.NOT_CONVERGED:
             return Judged(Verdict.UNSETTLED, outcome["message"])
+        train = outcome["log_likelihood"]["train"]
+        possible = train is not None and math.isfinite(train)
+        if outcome["kind"] == "point" and not possible:
+            return Judged(Verdict.DIFFERS, "the data are impossible under its estimate")
         if best is None:
             why = "there is no sound fit to hold it against"
             return Judged(Verdict.UNSETTLED, why, known=self._em_collapsed(task))
-        train = outcome["log_likelihood"]["train"]
-        gap = math.inf if train is None or not math.isfinite(train) else best - train
+        gap = best - train if possible else math.inf
         if outcome["kind"] == "posterior":
             return self._verdict_on_mean(gap)
         if gap <= NEAR_OPTIMUM:

@@ -134,7 +134,8 @@ def log_joint(parameters: Parameters, x: Floats) -> Floats:
         if holes:
             missing = np.isnan(centred)
             centred[missing], scale = 0.0, ~missing @ log_scales[k]
-        joint[rows, k] = -0.5 * (scale + np.square(centred, out=centred) @ precisions[k])
+        with np.errstate(over="ignore"):  # so far away that there is no density
+            joint[rows, k] = -0.5 * (scale + np.square(centred, out=centred) @ precisions[k])
     return joint + simplex.to_logs(weights)
 
 
