@@ -1,6 +1,7 @@
-"""Latent-variable models by hand: each module is one model, written as its equations.
+"""Latent-variable models by hand: each folder with an `equations.py` is one.
 
-A model is a module of this package that has the names of `Model`; being there registers it.
+A model has the names of `Model`; being here registers it, or an entry point of a distribution that
+is installed.
 """
 
 from __future__ import annotations

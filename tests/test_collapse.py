@@ -166,7 +166,8 @@ def test_without_a_sound_fit_a_posterior_is_unsettled():
     own = Scenario("own", "own", gm2.NAME, "", 5, lambda: prepared)
     judge = judging.Judge(own, prepared, [])
     task = SimpleNamespace(problem=SimpleNamespace(mode=Mode.AS_CONFIGURED), implementation="x")
-    said = judge._verdict(task, None, {"status": "converged", "kind": "posterior"}, None)
+    outcome = {"status": "converged", "kind": "posterior", "log_likelihood": {"train": -1.0}}
+    said = judge._verdict(task, None, outcome, None)
     assert said.verdict == "unsettled"
     assert "no sound fit" in said.reason
 
