@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from types import MappingProxyType
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lockstep.models import Data, Model, kernels, simplex
 from lockstep.models.admission import (
@@ -467,7 +468,12 @@ class _Leaper:
     def __init__(self, start: Parameters, update: Update | None) -> None:
         self.update = update or (lambda _, new: new)
         self.longest, self.done = self.FIRST, 0
-        self.probabilities = start.free_probabilities()
+        self._start = start
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.bool_]:
+        """Which coordinates are probabilities; a fit that never leaps does not ask."""
+        return self._start.free_probabilities()
 
     def _coordinates(self, parameters: Parameters) -> Floats:
         x, p = parameters.to_free(), self.probabilities
