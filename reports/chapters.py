@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lockstep import models
 from lockstep.reports import numbers, reading, tables, verdicts
 from lockstep.reports.figures import STUDIES, Drawn, small_samples
 from lockstep.reports.figures.style import slug
@@ -236,8 +235,3 @@ def _sections(scenario: Entry, figures: Mapping[str, Drawn | str], anchor: str) 
         if there:
             sections.append(Section(title, f"{anchor}-{key}", there, folded))
     return sections
-
-
-def model_names() -> dict[str, str]:
-    """Return the models' titles by name."""
-    return {name: models.load(name).TITLE for name in models.names()}
