@@ -16,9 +16,10 @@ from pathlib import Path
 from lockstep import models
 from lockstep.comparisons.alignment import relabel
 from lockstep.comparisons.cache import FitCache, Timed, version
-from lockstep.comparisons.diagnostics import E_BFMI, ESS, R_HAT, Check, diagnose
+from lockstep.comparisons.diagnostics import E_BFMI, ESS, R_HAT, diagnose
 from lockstep.comparisons.implementations import implementations, reference
 from lockstep.comparisons.judging import log_likelihoods
+from lockstep.comparisons.outcomes import Diagnostic
 from lockstep.comparisons.run import run
 from lockstep.comparisons.scenarios import scenarios
 from lockstep.comparisons.suite import Plan
@@ -41,7 +42,7 @@ class Run:
     seed : int
     sampled : bool
         By chains: what the study asks to pass. A variational fit is shown beside it.
-    checks : sequence of Check
+    checks : sequence of Diagnostic
         Empty if the fit failed.
     message : str
         Why it failed.
@@ -51,7 +52,7 @@ class Run:
     implementation: str
     seed: int
     sampled: bool
-    checks: Sequence[Check]
+    checks: Sequence[Diagnostic]
     message: str = ""
 
     @property
@@ -94,7 +95,7 @@ def study(
         density = log_likelihoods(model, draws, given.data)
         reference = given.truth or given.reference or given.start
         found = relabel(model, draws, given.data, reference, density)
-        _, checks = diagnose(draws.relabelled(found.order), result.fit, density, found)
+        checks = diagnose(draws.relabelled(found.order), result.fit, density, found).checks
         sampled = "diverging" in result.fit.sample_stats
         runs.append(Run(task.scenario, task.implementation, seed, sampled, checks))
     return sorted(

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from lockstep.comparisons.alignment import Relabelled
+from lockstep.comparisons.outcomes import Arrays, Diagnostic, Diagnostics, SpreadRatios
 from lockstep.models.fits import PosteriorFit
 from lockstep.models.records import Floats, Parameters, entries
 
@@ -46,35 +46,6 @@ SD_RATIO = 0.8
 K_HAT = 0.7
 
 
-@dataclass(frozen=True)
-class Check:
-    """One diagnostic with its gate.
-
-    Attributes
-    ----------
-    name : str
-    value : float or bool
-    rule : {"<", ">", "<=", ">=", "is"}
-        How the value must stand to the threshold.
-    threshold : float or bool
-    passed : bool
-        A value that is not a number does not pass.
-    note : str
-        Which parameter it is, or what it means here.
-    """
-
-    name: str
-    value: float | bool
-    rule: Literal["<", ">", "<=", ">=", "is"]
-    threshold: float | bool
-    passed: bool
-    note: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as written to JSON."""
-        return asdict(self)
-
-
 _RULES: dict[str, Callable[[float, float], bool]] = {
     "<": lambda value, threshold: value < threshold,
     ">": lambda value, threshold: value > threshold,
@@ -90,14 +61,18 @@ def check(
     rule: Literal["<", ">", "<=", ">=", "is"],
     threshold: float | bool,
     note: str = "",
-) -> Check:
+) -> Diagnostic:
     """Return the check, passed or failed."""
-    return Check(name, value, rule, threshold, _RULES[rule](value, threshold), note)
+    passed = bool(_RULES[rule](value, threshold))
+    return Diagnostic(
+        name=name, value=value, rule=rule, threshold=threshold, passed=passed, note=note
+    )
 
 
-def failure(failed: Check) -> str:
+def failure(failed: Diagnostic) -> str:
     """Return in words what did not pass."""
-    value, threshold, note = failed.value, failed.threshold, failed.note
+    threshold, note = failed.threshold, failed.note
+    value = math.nan if failed.value is None else failed.value
     where = f" ({note})" if note else ""
     match failed.name:
         case "R-hat" | "R-hat of the log-likelihood":
@@ -132,8 +107,8 @@ def diagnose(
     relabelled: Relabelled | None = None,
     *,
     quick: bool = False,
-) -> tuple[dict[str, Any], list[Check]]:
-    """Return the diagnostics of a posterior, and the checks on them.
+) -> Diagnostics:
+    """Return the diagnostics of a posterior, with the checks on them.
 
     Parameters
     ----------
@@ -147,16 +122,9 @@ def diagnose(
         How the draws came into their order.
     quick : bool, optional
         Whether the gates are the wider ones.
-
-    Returns
-    -------
-    found : dict
-        ``r_hat``, ``ess_bulk``, ``ess_tail`` (the worst over the parameters), ``divergences``,
-        ``e_bfmi`` where there are chains to judge by; ``k_hat`` of a variational fit.
-    checks : list of Check
     """
     found: dict[str, Any] = {}
-    checks: list[Check] = []
+    checks: list[Diagnostic] = []
     found["chains"], found["draws"] = next(iter(draws.arrays().values())).shape[:2]
     if "diverging" in fit.sample_stats:
         _sampled(found, checks, draws, fit, log_likelihood, quick=quick)
@@ -177,12 +145,12 @@ def diagnose(
                     f"{found['r_hat']:.3f} relabelled"
                 )
         checks.append(check("label switching", relabelled.within, "<=", SWITCHED, note))
-    return found, checks
+    return Diagnostics(checks=checks, **found)
 
 
 def _sampled(
     found: dict[str, Any],
-    checks: list[Check],
+    checks: list[Diagnostic],
     draws: Parameters,
     fit: PosteriorFit,
     log_likelihood: Floats | None,
@@ -217,7 +185,7 @@ def _sampled(
         checks.append(check("E-BFMI", found["e_bfmi"], ">", E_BFMI))
 
 
-def _approximated(found: dict[str, Any], checks: list[Check], fit: PosteriorFit) -> None:
+def _approximated(found: dict[str, Any], checks: list[Diagnostic], fit: PosteriorFit) -> None:
     """Add what a variational fit is judged by; its draws are independent."""
     settled = fit.details.get("settled")
     if isinstance(settled, bool):
@@ -249,25 +217,25 @@ def k_hat(log_weight: Floats) -> float:
     return float(array_stats.psislw(-log_weight)[1])  # it takes ratios the other way round
 
 
-def spread_ratios(sd: dict[str, Any], of: dict[str, Any]) -> tuple[dict[str, float], Check | None]:
+def spread_ratios(sd: Arrays, of: Arrays) -> tuple[SpreadRatios, Diagnostic] | None:
     """Return each parameter's standard deviation as a share of another posterior's, and the check.
 
-    Parameters
-    ----------
-    sd, of : dict
-        By field, as in the results.
+    None if no parameter of the other one varies.
     """
-    ratios = {}
-    for field, values in sd.items():
-        mine, theirs = np.asarray(values, np.float64), np.asarray(of[field], np.float64)
-        for index in np.ndindex(mine.shape):
-            if theirs[index] > 0:
-                name = f"{field}[{','.join(map(str, index))}]"
-                ratios[name] = float(mine[index] / theirs[index])
+    ratios = {
+        f"{field}[{','.join(map(str, index))}]": float(sd[field][index] / theirs)
+        for field, array in of.items()
+        for index, theirs in np.ndenumerate(array)
+        if theirs > 0
+    }
     if not ratios:
-        return ratios, None
-    smallest = min(ratios, key=lambda name: ratios[name])
-    return ratios, check("sd against NUTS", ratios[smallest], ">=", SD_RATIO, smallest)
+        return None
+    values = list(ratios.values())
+    found = SpreadRatios(
+        min=min(values), median=float(np.median(values)), max=max(values), by_parameter=ratios
+    )
+    narrowest = min(ratios, key=lambda name: ratios[name])
+    return found, check("sd against NUTS", ratios[narrowest], ">=", SD_RATIO, narrowest)
 
 
 def _r_hat(values: Floats) -> float:

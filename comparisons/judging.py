@@ -9,26 +9,56 @@ from __future__ import annotations
 import math
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace as changed
 
 from lockstep import models
 from lockstep.comparisons import agreement, collapse, diagnostics, predictive
 from lockstep.comparisons.alignment import matching, relabel
 from lockstep.comparisons.cache import Timed
 from lockstep.comparisons.implementations import implementations, reference
+from lockstep.comparisons.outcomes import (
+    Agreement,
+    Array,
+    Arrays,
+    Bootstrap,
+    Diagnostics,
+    Elbo,
+    Fitted,
+    Histogram,
+    Interval,
+    Labels,
+    Outcome,
+    PointLogLikelihoods,
+    PointOutcome,
+    Pointwise,
+    PosteriorLogLikelihoods,
+    PosteriorOutcome,
+    PredictedDensity,
+    PredictedShares,
+    PublishedFigure,
+    Recovery,
+    Row,
+    Scalar,
+    ScenarioResult,
+    Start,
+    Told,
+    Unfitted,
+    Verdict,
+)
 from lockstep.comparisons.problem import Mode
+from lockstep.comparisons.results_file import written
 from lockstep.comparisons.run import Failure, Result, Task
 from lockstep.comparisons.scenarios import Prepared, Published, Scenario
 from lockstep.models import Data, Model, bayesian, records, uncertainty
 from lockstep.models.fits import PointFit, PosteriorFit, Status
-from lockstep.models.records import DegenerateError, Floats, Parameters, entries
+from lockstep.models.records import DegenerateError, Floats, Integers, Parameters, entries
 
 LOCKSTEP = 1e-9
 """Matched fits agree if at every iteration no parameter differs by more than this, means counted
@@ -73,14 +103,10 @@ SHOWN = 20_000
 """Data points kept in the results for drawing; of more, an even selection."""
 
 
-class Verdict(StrEnum):
-    """What is said of an outcome."""
-
-    AGREES = "agrees"
-    DIFFERS = "differs"
-    UNSETTLED = "unsettled"
-    FAILED = "failed"
-    NOT_RUN = "not_run"
+TOLD_APART = {
+    "starts", "hits", "elbo", "elbo_standard_error", "settled", "chains", "draws", "output",
+}  # fmt: skip
+"""What fits tell in their details that outcomes have fields for."""
 
 
 @dataclass(frozen=True)
@@ -106,23 +132,6 @@ def log_likelihoods(model: Model, parameters: Parameters, data: Data) -> Floats:
         for i in range(0, total, piece)
     ]
     return np.concatenate(scores).reshape(lead)
-
-
-def _plain(value: Any) -> Any:
-    """Return the value in JSON's types; what is not finite becomes None."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value
 
 
 def _version(package: str) -> str | None:
@@ -202,48 +211,34 @@ class Judge:
             return None
         return predictive.pointwise(self.model, fit.parameters, self.prepared.heldout)
 
-    def judge(self) -> dict[str, Any]:
+    def judge(self) -> ScenarioResult:
         """Return the scenario's entry of ``results.json``."""
-        scenario, prepared = self.scenario, self.prepared
+        scenario, prepared, data = self.scenario, self.prepared, self.prepared.data
         outcomes = [self._outcome(task, result) for task, result in self.results]
-        self._attempt("spreads of the posteriors", lambda: self._compare_spreads(outcomes))
-        for outcome in outcomes:
-            _pass_or_fail(outcome)
+        compared = self._attempt("spreads of the posteriors", lambda: _with_spreads(outcomes))
         best = self._best()
-        for (task, result), outcome in zip(self.results, outcomes):
-            judged = self._verdict(task, result, outcome, best)
-            expected = scenario.expected.get(
-                (task.implementation, task.problem.mode)
-            ) or _known_failing(task.implementation, judged, outcome)
-            outcome["verdict"] = judged.verdict
-            outcome["reason"] = judged.reason
-            outcome["expected"] = expected
-            outcome["counts_against"] = (
-                expected is None
-                and not judged.known
-                and judged.verdict in (Verdict.DIFFERS, Verdict.UNSETTLED, Verdict.FAILED)
-            )
-        return dict(
-            _plain(
-                {
-                    "name": scenario.name,
-                    "title": scenario.title,
-                    "model": scenario.model,
-                    "lesson": scenario.lesson,
-                    "n_train": records.size(prepared.data),
-                    "n_heldout": 0 if prepared.heldout is None else records.size(prepared.heldout),
-                    "dims": dict(prepared.dims),
-                    "labels": {k: list(v) for k, v in prepared.labels.items()},
-                    "truth": None if prepared.truth is None else prepared.truth.to_dict(),
-                    "reference": self.reference.to_dict(),
-                    "best_log_likelihood": best,
-                    "published": [self._published(p) for p in prepared.published],
-                    "data": self._shown_data(),
-                    "prior": self._attempt("priors", self._prior),
-                    "predictive_check": self._attempt("predictive checks", self._predictive_check),
-                    "outcomes": outcomes,
-                    "notes": self.notes,
-                }
+        judged = [self._judged(_passed_or_failed(o), best) for o in compared or outcomes]
+        names = {k: list(map(str, v)) for k, v in prepared.labels.items()}
+        return written(
+            ScenarioResult(
+                name=scenario.name,
+                title=scenario.title,
+                model=scenario.model,
+                lesson=scenario.lesson,
+                n_train=records.size(data),
+                n_heldout=0 if prepared.heldout is None else records.size(prepared.heldout),
+                dims=dict(prepared.dims),
+                labels=Labels(**{k: names[k] for k in Labels.__struct_fields__ if k in names}),
+                truth=None if prepared.truth is None else prepared.truth.arrays(),
+                reference=self.reference.arrays(),
+                best_log_likelihood=best,
+                published=[self._published(p) for p in prepared.published],
+                data=None if isinstance(data, tuple) else data[:: math.ceil(len(data) / SHOWN)],
+                sequences=_first(data) if isinstance(data, tuple) else None,
+                prior=self._attempt("priors", self._prior),
+                predictive_check=self._attempt("predictive checks", self._predictive_check),
+                outcomes=judged,
+                notes=self.notes,
             )
         )
 
@@ -267,80 +262,63 @@ class Judge:
         ]
         return max((value for value in reached if math.isfinite(value)), default=None)
 
-    def _outcome(self, task: Task, result: Result) -> dict[str, Any]:
+    def _outcome(self, task: Task, result: Result) -> Row:
         implementation = implementations()[task.implementation]
-        outcome: dict[str, Any] = {
+        row: dict[str, Any] = {
             "implementation": task.implementation,
             "package": implementation.PACKAGE,
             "version": _version(implementation.PACKAGE),
-            "kind": implementation.KIND,
             "mode": task.problem.mode,
-            "status": None,
-            "message": "",
             "seconds": result.seconds,
-            "iterations": None,
-            "parameters": None,
-            "order": None,
-            "sd": None,
-            "interval": None,
-            "log_likelihood": None,
-            "recovery": None,
-            "agreement": None,
-            "bootstrap": None,
-            "elbo": None,
-            "diagnostics": {},
         }
-        if isinstance(result, Failure):
-            return outcome | _failed(result)
-        described = outcome | {"diagnostics": {}}
-        try:
-            if isinstance(result.fit, PointFit):
-                self._describe_point(described, task, result.fit)
-            else:
-                self._describe_posterior(described, task, result.fit)
-        except Exception as error:  # noqa: BLE001 - one row must not take the others with it
-            return outcome | _failed(_unjudged(error, result))
-        return described
+        if isinstance(result, Timed):
+            row["output"] = str(result.fit.details.get("output", ""))
+            try:
+                if isinstance(result.fit, PointFit):
+                    return self._point(row, task, result.fit)
+                return self._posterior(row, task, result.fit)
+            except Exception as error:  # noqa: BLE001 - one row must not take the others with it
+                result = _unjudged(error, result)
+        return Unfitted(
+            **row | {"output": result.output},
+            status=result.status,
+            message=result.message,
+            traceback=result.traceback,
+        )
 
-    def _describe_point(self, outcome: dict[str, Any], task: Task, fit: PointFit) -> None:
+    def _point(self, row: dict[str, Any], task: Task, fit: PointFit) -> PointOutcome:
         data, heldout = self.prepared.data, self.prepared.heldout
         order = matching(fit.parameters, self.reference)
         estimate = fit.parameters.relabelled(order)
         train = self._scored(estimate, data)
+        trace: Array | None = None
         if fit.path is not None:
-            trace = log_likelihoods(self.model, fit.path, data).tolist()
+            trace = log_likelihoods(self.model, fit.path, data)
         elif fit.trace is not None:
-            trace = [*fit.trace[: fit.iterations].tolist(), train]
-        else:
-            trace = None
-        outcome |= {
-            "status": fit.status,
-            "message": fit.message,
-            "iterations": fit.iterations,
-            "parameters": estimate.to_dict(),
-            "order": order,
-            "log_likelihood": {
-                "train": train,
-                "heldout": None if heldout is None else self._scored(estimate, heldout),
-                "trace": trace,
-            },
-            "recovery": self._recovery(estimate, None, None),
-            "diagnostics": dict(fit.details),
-        }
-        if (
-            task.implementation == reference("point")
-            and task.problem.mode is Mode.AS_CONFIGURED
-            and fit.status is Status.CONVERGED
-        ):
-            self._describe_uncertainty(outcome, task, estimate)
-        if task.problem.mode is Mode.MATCHED:
-            outcome["agreement"] = self._agreement(task.implementation, fit)
-            if (
-                task.implementation == reference("point")
-                and fit.path is not None
-                and sum(a.size for a in fit.path.arrays().values()) <= MOST_FOLLOWED
-            ):
-                outcome["path"] = fit.path.relabelled(order).to_dict()
+            trace = np.array([*fit.trace[: fit.iterations], train])
+        ours, matched = task.implementation == reference("point"), task.problem.mode is Mode.MATCHED
+        outcome = PointOutcome(
+            **row,
+            status=fit.status,
+            message=fit.message,
+            iterations=fit.iterations,
+            parameters=estimate.arrays(),
+            order=order.tolist(),
+            log_likelihood=PointLogLikelihoods(
+                train=train,
+                heldout=None if heldout is None else self._scored(estimate, heldout),
+                trace=trace,
+            ),
+            recovery=self._recovery(estimate),
+            agreement=self._agreement(fit) if matched and not ours else None,
+            path=_followed(fit.path, order) if matched and ours else None,
+            starts=[Start(**end) for end in fit.details.get("starts", ())],
+            hits=fit.details.get("hits"),
+            details=dict(_told(fit.details)),
+        )
+        if ours and not matched and fit.status is Status.CONVERGED:
+            return self._with_intervals(outcome, task, estimate)
+        return outcome
 
     def _scored(self, estimate: Parameters, data: Data) -> float:
         """Return the log-likelihood; not a number at a spike that cannot be computed."""
@@ -350,32 +328,31 @@ class Judge:
         except DegenerateError:
             return math.nan
 
-    def _describe_uncertainty(
-        self, outcome: dict[str, Any], task: Task, estimate: Parameters
-    ) -> None:
+    def _with_intervals(
+        self, outcome: PointOutcome, task: Task, estimate: Parameters
+    ) -> PointOutcome:
         """Add em's Wald intervals, and the bootstrap's where there are posteriors."""
         try:
             known = uncertainty.wald(
                 self.model, estimate, self.prepared.data, probability=PROBABILITY
             )
         except Exception as error:  # noqa: BLE001 - the estimate stands without them
-            outcome["diagnostics"]["intervals"] = f"none: {_said(error)}"
-            return
-        outcome |= {
-            "sd": known.sd.to_dict(),
-            "interval": {
-                "kind": known.kind,
-                "probability": known.probability,
-                "lower": known.lower.to_dict(),
-                "upper": known.upper.to_dict(),
-            },
-            "recovery": self._recovery(estimate, known.lower, known.upper),
-        }
-        outcome["diagnostics"]["no_interval"] = _in_short(known.no_interval, estimate)
-        if any(implementations()[t.implementation].KIND == "posterior" for t, _ in self.results):
-            outcome["bootstrap"] = self._bootstrap(task, estimate)
+            return changed(
+                outcome, details={**outcome.details, "intervals": f"none: {_said(error)}"}
+            )
+        posteriors = any(
+            implementations()[t.implementation].KIND == "posterior" for t, _ in self.results
+        )
+        return changed(
+            outcome,
+            sd=known.sd.arrays(),
+            interval=_interval(known.kind, known.lower, known.upper, known.probability),
+            recovery=self._recovery(estimate, known.lower, known.upper),
+            no_interval=_in_short(known.no_interval, estimate),
+            bootstrap=self._bootstrap(task, estimate) if posteriors else None,
+        )
 
-    def _bootstrap(self, task: Task, estimate: Parameters) -> dict[str, Any] | None:
+    def _bootstrap(self, task: Task, estimate: Parameters) -> Bootstrap | None:
         """Return percentile intervals of the parametric bootstrap; None if it would take long."""
         data = self.prepared.data
         n = QUICK_BOOTSTRAPPED if self.quick else BOOTSTRAPPED
@@ -387,19 +364,19 @@ class Judge:
             known, _ = uncertainty.bootstrap(self.model, estimate, data, n=n, rng=rng)
         except (ValueError, ArithmeticError):
             return None
-        return {
-            "kind": known.kind,
-            "resamples": n,
-            "probability": known.probability,
-            "sd": known.sd.to_dict(),
-            "lower": known.lower.to_dict(),
-            "upper": known.upper.to_dict(),
-        }
+        return Bootstrap(
+            kind=known.kind,
+            resamples=n,
+            probability=known.probability,
+            sd=known.sd.arrays(),
+            lower=known.lower.arrays(),
+            upper=known.upper.arrays(),
+        )
 
-    def _describe_posterior(self, outcome: dict[str, Any], task: Task, fit: PosteriorFit) -> None:
-        data, heldout = self.prepared.data, self.prepared.heldout
-        train_draws = log_likelihoods(self.model, fit.draws, data)
-        relabelled = relabel(self.model, fit.draws, data, self.reference, train_draws)
+    def _posterior(self, row: dict[str, Any], task: Task, fit: PosteriorFit) -> PosteriorOutcome:
+        data = self.prepared.data
+        density = log_likelihoods(self.model, fit.draws, data)
+        relabelled = relabel(self.model, fit.draws, data, self.reference, density)
         draws = fit.draws.relabelled(relabelled.order)
 
         def over_draws(summary: Callable[[Floats], Floats]) -> Parameters:
@@ -407,57 +384,59 @@ class Judge:
 
         tail = (1 - PROBABILITY) / 2
         mean = over_draws(lambda a: a.mean(axis=(0, 1)))
-        sd = over_draws(lambda a: a.std(axis=(0, 1), ddof=1))
         lower = over_draws(lambda a: np.quantile(a, tail, axis=(0, 1)))
         upper = over_draws(lambda a: np.quantile(a, 1 - tail, axis=(0, 1)))
-        counts, edges = np.histogram(train_draws[np.isfinite(train_draws)], BINS)
-        scores: dict[str, Any] = {
-            "train": float(self.model.log_likelihood(mean, data)),
-            "heldout": None,
-            "trace": None,
-            "train_mean": float(train_draws.mean()),
-            "train_sd": float(train_draws.std(ddof=1)),
-            "train_histogram": {"edges": edges, "counts": counts},
-            "heldout_predictive": None,
-            "leave_one_out": None,
-        }
-        found, checks = diagnostics.diagnose(draws, fit, train_draws, relabelled, quick=self.quick)
+        found = diagnostics.diagnose(draws, fit, density, relabelled, quick=self.quick)
+        outcome = PosteriorOutcome(
+            **row,
+            status=Status.CONVERGED,
+            message="",
+            parameters=mean.arrays(),
+            sd=over_draws(lambda a: a.std(axis=(0, 1), ddof=1)).arrays(),
+            interval=_interval("equal-tailed", lower, upper),
+            log_likelihood=self._over_draws(draws, mean, density, found),
+            recovery=self._recovery(mean, lower, upper),
+            diagnostics=found,
+            elbo=None if fit.elbo is None else _smoothed(fit.elbo, fit.details),
+            details=dict(_told(fit.details)),
+        )
+        self.posteriors[task.implementation] = draws
+        return outcome
+
+    def _over_draws(
+        self, draws: Parameters, mean: Parameters, density: Floats, found: Diagnostics
+    ) -> PosteriorLogLikelihoods:
+        """Return the log-likelihoods of a posterior, given that of the data under each draw."""
+        data, heldout = self.prepared.data, self.prepared.heldout
+        counts, edges = np.histogram(density[np.isfinite(density)], BINS)
+        scores = PosteriorLogLikelihoods(
+            train=float(self.model.log_likelihood(mean, data)),
+            heldout=None,
+            train_mean=float(density.mean()),
+            train_sd=float(density.std(ddof=1)),
+            train_histogram=Histogram(edges=edges, counts=counts.tolist()),
+        )
         if heldout is not None:
             from scipy.special import logsumexp
 
             per_draw = log_likelihoods(self.model, draws, heldout)
-            scores["heldout"] = float(self.model.log_likelihood(mean, heldout))
-            scores["heldout_predictive"] = float(logsumexp(per_draw) - np.log(per_draw.size))
             averaged = predictive.averaged(self.model, draws, heldout)
             plugged_in = predictive.pointwise(self.model, mean, heldout)
-            scores["heldout_pointwise"] = {
-                "averaged": asdict(predictive.score(averaged, self._plugged_in)),
-                "plugged_in": asdict(predictive.score(plugged_in, self._plugged_in)),
-            }
-        if "ess_bulk" in found:
-            scores["leave_one_out"] = predictive.leave_one_out(
-                self.model, draws, data, found["ess_bulk"]
+            scores = changed(
+                scores,
+                heldout=float(self.model.log_likelihood(mean, heldout)),
+                heldout_predictive=float(logsumexp(per_draw) - np.log(per_draw.size)),
+                heldout_pointwise=Pointwise(
+                    averaged=predictive.score(averaged, self._plugged_in),
+                    plugged_in=predictive.score(plugged_in, self._plugged_in),
+                ),
             )
-        outcome |= {
-            "status": Status.CONVERGED,
-            "message": "",
-            "parameters": mean.to_dict(),
-            "sd": sd.to_dict(),
-            "interval": {
-                "kind": "equal-tailed",
-                "probability": PROBABILITY,
-                "lower": lower.to_dict(),
-                "upper": upper.to_dict(),
-            },
-            "log_likelihood": scores,
-            "recovery": self._recovery(mean, lower, upper),
-            "diagnostics": found | dict(fit.details) | {"checks": [c.to_dict() for c in checks]},
-        }
-        if fit.elbo is not None:
-            outcome["elbo"] = _smoothed(fit.elbo)
-        self.posteriors[task.implementation] = draws
+        if found.ess_bulk is None:
+            return scores
+        loo = predictive.leave_one_out(self.model, draws, data, found.ess_bulk)
+        return changed(scores, leave_one_out=loo)
 
-    def _prior(self) -> dict[str, Any] | None:
+    def _prior(self) -> Arrays | None:
         """Return 101 quantiles of each parameter's prior, if there is a posterior."""
         if not self.posteriors:
             return None
@@ -471,7 +450,7 @@ class Judge:
             for name, a in drawn.arrays().items()
         }
 
-    def _predictive_check(self) -> list[dict[str, Any]] | None:
+    def _predictive_check(self) -> list[PredictedDensity | PredictedShares] | None:
         if not self.posteriors:
             return None
         return predictive.check(
@@ -483,41 +462,34 @@ class Judge:
         )
 
     def _recovery(
-        self, estimate: Parameters, lower: Parameters | None, upper: Parameters | None
-    ) -> dict[str, Any] | None:
+        self,
+        estimate: Parameters,
+        lower: Parameters | None = None,
+        upper: Parameters | None = None,
+    ) -> Recovery | None:
         truth = self.prepared.truth
         if truth is None:
             return None
-        true = np.concatenate([a.ravel() for a in truth.arrays().values()])
-        error = np.concatenate([a.ravel() for a in estimate.arrays().values()]) - true
-        recovery: dict[str, Any] = {
-            "max_abs_error": float(np.abs(error).max()),
-            "rmse": float(np.sqrt((error**2).mean())),
-            "covered": None,
-            "of": None,
-        }
-        if lower is not None and upper is not None:
-            low = np.concatenate([a.ravel() for a in lower.arrays().values()])
-            high = np.concatenate([a.ravel() for a in upper.arrays().values()])
-            held = (low <= true) & (true <= high)
-            recovery["covered"] = int(held.sum())
-            recovery["by_parameter"] = {
-                name: bool(yes)
-                for (name, _, _), yes, end in zip(entries(truth), held, low)
-                if not np.isnan(end)
-            }
-            recovery["of"] = int((~np.isnan(low)).sum())  # there may be no interval
-        return recovery
+        true, error = _line(truth), _line(estimate) - _line(truth)
+        recovery = Recovery(
+            max_abs_error=float(np.abs(error).max()), rmse=float(np.sqrt((error**2).mean()))
+        )
+        if lower is None or upper is None:
+            return recovery
+        low = _line(lower)
+        held, known = (low <= true) & (true <= _line(upper)), ~np.isnan(low)
+        names = [name for name, _, _ in entries(truth)]
+        return changed(
+            recovery,
+            covered=int(held.sum()),
+            of=int(known.sum()),  # there may be no interval
+            by_parameter={name: bool(yes) for name, yes, is_ in zip(names, held, known) if is_},
+        )
 
-    def _agreement(self, implementation: str, fit: PointFit) -> dict[str, Any] | None:
+    def _agreement(self, fit: PointFit) -> Agreement | None:
         """Compare a matched fit with our EM's, iterate for iterate."""
         ours = self._lead(Mode.MATCHED)
-        if (
-            implementation == reference("point")
-            or ours is None
-            or ours.path is None
-            or fit.path is None
-        ):
+        if ours is None or ours.path is None or fit.path is None:
             return None
         steps = min(ours.iterations, fit.iterations)
         pairs = [(fit.path.draw(i), ours.path.draw(i)) for i in range(steps + 1)]
@@ -531,70 +503,63 @@ class Judge:
             )
             for theirs, mine in pairs
         ]
-        return {
-            "with": reference("point"),
-            "iterations_compared": steps,
-            "max_scaled_difference": float(np.max(by_iteration)),
-            "by_iteration": by_iteration,
-            "units": "data" if both else "components",
-            "max_abs_difference": float(np.max([_largest(agreement.raw(*pair)) for pair in pairs])),
-            "same_length": ours.iterations == fit.iterations,
-        }
+        return Agreement(
+            against=reference("point"),
+            iterations_compared=steps,
+            max_scaled_difference=float(np.max(by_iteration)),
+            by_iteration=np.array(by_iteration),
+            units="data" if both else "components",
+            max_abs_difference=float(np.max([_largest(agreement.raw(*pair)) for pair in pairs])),
+            same_length=ours.iterations == fit.iterations,
+        )
 
-    def _compare_spreads(self, outcomes: list[dict[str, Any]]) -> None:
-        """Give a variational posterior the ratios of its standard deviations to NUTS's."""
-        posteriors = [o for o in outcomes if o["kind"] == "posterior" and o["sd"] is not None]
-        nuts = next((o for o in posteriors if o["implementation"] == reference("posterior")), None)
-        for outcome in posteriors:
-            own = outcome["diagnostics"]
-            if nuts is None or "r_hat" in own:
-                continue
-            ratios, check = diagnostics.spread_ratios(outcome["sd"], nuts["sd"])
-            if check is not None:
-                values = list(ratios.values())
-                own["sd_ratio_to_nuts"] = {
-                    "min": min(values),
-                    "median": float(np.median(values)),
-                    "max": max(values),
-                    "by_parameter": ratios,
-                }
-                if all(c["passed"] for c in nuts["diagnostics"]["checks"]):
-                    own["checks"].append(check.to_dict())
+    def _judged(self, outcome: Row, best: float | None) -> Row:
+        """Return the outcome with its verdict, and whether it counts."""
+        judged = self._verdict(outcome, best)
+        expected = self.scenario.expected.get(
+            (outcome.implementation, outcome.mode)
+        ) or _known_failing(judged, outcome)
+        wrong = judged.verdict in (Verdict.DIFFERS, Verdict.UNSETTLED, Verdict.FAILED)
+        return changed(
+            outcome,
+            verdict=judged.verdict,
+            reason=judged.reason,
+            expected=expected,
+            counts_against=expected is None and not judged.known and wrong,
+        )
 
-    def _verdict(
-        self, task: Task, result: Result, outcome: dict[str, Any], best: float | None
-    ) -> Judged:
-        status = outcome["status"]
-        if isinstance(result, Failure) or status == Status.FAILED:
-            failed = status == Status.FAILED
-            return Judged(Verdict.FAILED if failed else Verdict.NOT_RUN, outcome["message"])
-        if task.problem.mode is Mode.MATCHED:
+    def _verdict(self, outcome: Outcome, best: float | None) -> Judged:
+        status, message = outcome.status, outcome.message
+        if not isinstance(outcome, Fitted) or status is Status.FAILED:
+            failed = status is Status.FAILED
+            return Judged(Verdict.FAILED if failed else Verdict.NOT_RUN, message)
+        if isinstance(outcome, PointOutcome) and outcome.mode is Mode.MATCHED:
             return self._verdict_matched(outcome)
-        follows = task.implementation != reference("point")
-        if status == Status.DEGENERATE and follows and self._em_collapsed(task):
-            return Judged(Verdict.DIFFERS, f"{outcome['message']}; {BOTH}", known=True)
+        follows = outcome.implementation != reference("point")
+        collapsed = self._collapsed(outcome.mode)
+        if status is Status.DEGENERATE and follows and collapsed:
+            return Judged(Verdict.DIFFERS, f"{message}; {BOTH}", known=True)
         if status in (Status.DEGENERATE, Status.LOG_LIKELIHOOD_FELL):
-            return Judged(Verdict.DIFFERS, outcome["message"])
-        if status == Status.NOT_CONVERGED:
-            return Judged(Verdict.UNSETTLED, outcome["message"])
-        train = outcome["log_likelihood"]["train"]
+            return Judged(Verdict.DIFFERS, message)
+        if status is Status.NOT_CONVERGED:
+            return Judged(Verdict.UNSETTLED, message)
+        train = outcome.log_likelihood.train
         possible = train is not None and math.isfinite(train)
-        if outcome["kind"] == "point" and not possible:
+        if isinstance(outcome, PointOutcome) and not possible:
             return Judged(Verdict.DIFFERS, "the data are impossible under its estimate")
         if best is None:
             why = "there is no sound fit to hold it against"
-            return Judged(Verdict.UNSETTLED, why, known=self._em_collapsed(task))
-        gap = best - train if possible else math.inf
-        if outcome["kind"] == "posterior":
+            return Judged(Verdict.UNSETTLED, why, known=collapsed)
+        gap = best - train if train is not None and possible else math.inf
+        if isinstance(outcome, PosteriorOutcome):
             return self._verdict_on_mean(gap)
         if gap <= NEAR_OPTIMUM:
             return Judged(Verdict.AGREES, f"within {max(gap, 0):.2g} nats of the best fit")
-        return Judged(
-            Verdict.DIFFERS, f"{gap:.3g} nats short of the best fit; {outcome['message']}"
-        )
+        return Judged(Verdict.DIFFERS, f"{gap:.3g} nats short of the best fit; {message}")
 
-    def _em_collapsed(self, task: Task) -> bool:
-        fit = self._lead(task.problem.mode)
+    def _collapsed(self, mode: Mode) -> bool:
+        """Return whether em collapsed."""
+        fit = self._lead(mode)
         return fit is not None and fit.status is Status.DEGENERATE
 
     def _verdict_on_mean(self, gap: float) -> Judged:
@@ -606,27 +571,25 @@ class Judge:
             return Judged(Verdict.AGREES, f"{what}, within p/2 = {allowed:g}")
         return Judged(Verdict.DIFFERS, f"{what}, more than p/2 = {allowed:g}")
 
-    def _verdict_matched(self, outcome: dict[str, Any]) -> Judged:
-        degenerate = outcome["status"] == Status.DEGENERATE
-        if outcome["implementation"] == reference("point"):
-            if degenerate or outcome["status"] == Status.LOG_LIKELIHOOD_FELL:
-                return Judged(Verdict.DIFFERS, outcome["message"])
-            return Judged(Verdict.AGREES, "the fit that the others are held against")
-        found = outcome["agreement"]
+    def _verdict_matched(self, outcome: PointOutcome) -> Judged:
+        degenerate, found = outcome.status is Status.DEGENERATE, outcome.agreement
+        fell = outcome.status is Status.LOG_LIKELIHOOD_FELL
         ours = self._lead(Mode.MATCHED)
-        if outcome["status"] == Status.LOG_LIKELIHOOD_FELL or (
-            degenerate and (ours is None or ours.status is not Status.DEGENERATE)
-        ):
-            return Judged(Verdict.DIFFERS, outcome["message"])
-        if found is None or ours is None:
+        if outcome.implementation == reference("point"):
+            if degenerate or fell:
+                return Judged(Verdict.DIFFERS, outcome.message)
+            return Judged(Verdict.AGREES, "the fit that the others are held against")
+        if fell or (degenerate and not self._collapsed(Mode.MATCHED)):
+            return Judged(Verdict.DIFFERS, outcome.message)
+        if found is None or found.max_scaled_difference is None or ours is None:
             return Judged(Verdict.NOT_RUN, "there is no EM fit of ours to compare with")
-        steps, largest = found["iterations_compared"], found["max_scaled_difference"]
+        steps, largest = found.iterations_compared, found.max_scaled_difference
         what = f"largest difference from em in {steps} iterations: {largest:.1e}"
         if degenerate:
-            told = f"{BOTH}: {outcome['message']}; until then the {what} sd of the data"
+            told = f"{BOTH}: {outcome.message}; until then the {what} sd of the data"
             verdict = Verdict.AGREES if largest <= LOCKSTEP else Verdict.DIFFERS
             return Judged(verdict, told, known=largest <= LOCKSTEP)
-        if largest <= LOCKSTEP and found["same_length"]:
+        if largest <= LOCKSTEP and found.same_length:
             return Judged(Verdict.AGREES, what)
         if ours.status is Status.DEGENERATE:
             what += f", where em ended: {ours.message}"
@@ -645,7 +608,7 @@ class Judge:
             f"some {far * EPSILON:.0e} a step: subtract a constant"
         )
 
-    def _published(self, published: Published) -> dict[str, Any]:
+    def _published(self, published: Published) -> PublishedFigure:
         ours: float | None = None
         fit = self._lead(Mode.AS_CONFIGURED)
         if published.at is not None:
@@ -656,16 +619,16 @@ class Judge:
         matches = None
         if ours is not None and not published.note:
             matches = f"{ours:.{decimals}f}" == published.printed
-        return {
-            "quantity": published.quantity,
-            "value": float(published.printed),
-            "printed": published.printed,
-            "source": published.source,
-            "note": published.note,
-            "at": None if published.at is None else published.at.to_dict(),
-            "ours": ours,
-            "matches": matches,
-        }
+        return PublishedFigure(
+            quantity=published.quantity,
+            value=float(published.printed),
+            printed=published.printed,
+            source=published.source,
+            note=published.note,
+            at=None if published.at is None else published.at.arrays(),
+            ours=ours,
+            matches=matches,
+        )
 
     def _quantity(self, name: str, parameters: Parameters) -> float:
         """Return a named figure of a fit."""
@@ -685,17 +648,57 @@ class Judge:
             return float(aligned.SPACES[owner].sds(aligned.arrays()[owner])[index])
         return float(aligned.arrays()[field][index])
 
-    def _shown_data(self) -> Any:
-        data = self.prepared.data
-        if isinstance(data, tuple):
-            shown, left = [], SHOWN
-            for symbols in data:
-                shown.append(symbols[:left].tolist())
-                left -= len(shown[-1])
-                if left <= 0:
-                    break
-            return shown
-        return data[:: max(1, math.ceil(len(data) / SHOWN))].tolist()
+
+def _first(sequences: Sequence[Any]) -> list[list[int]]:
+    """Return the first sequences, `SHOWN` symbols at the most."""
+    shown: list[list[int]] = []
+    left = SHOWN
+    for symbols in sequences:
+        if left > 0:
+            shown.append(symbols[:left].tolist())
+            left -= len(shown[-1])
+    return shown
+
+
+def _interval(
+    kind: str, lower: Parameters, upper: Parameters, probability: float = PROBABILITY
+) -> Interval:
+    return Interval(kind=kind, probability=probability, lower=lower.arrays(), upper=upper.arrays())
+
+
+def _followed(path: Parameters | None, order: Integers) -> Arrays | None:
+    """Return em's path in the order of the reference, if it is not too long to keep."""
+    if path is None or sum(a.size for a in path.arrays().values()) > MOST_FOLLOWED:
+        return None
+    return path.relabelled(order).arrays()
+
+
+def _told(details: Mapping[str, Any]) -> Iterator[tuple[str, Told]]:
+    """Yield what else a fit tells of itself; names nested deeper than once are joined by dots."""
+    for name, value in details.items():
+        if name not in TOLD_APART:
+            nested = isinstance(value, Mapping)
+            yield str(name), dict(_flat(value)) if nested else _scalars(value)
+
+
+def _flat(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _scalars(value)
+
+
+def _scalars(value: Any) -> Scalar | list[Scalar]:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [v if isinstance(v, bool | int | float | str | None) else str(v) for v in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def _line(parameters: Parameters) -> Floats:
+    return np.concatenate([a.ravel() for a in parameters.arrays().values()])
 
 
 def _largest(by_field: dict[str, Floats]) -> float:
@@ -711,18 +714,6 @@ def _unjudged(error: Exception, timed: Timed) -> Failure:
     message = f"the fit could not be judged: {_said(error)}"
     output = timed.fit.details.get("output", "")
     return Failure(Status.FAILED, message, traceback.format_exc(), timed.seconds, output)
-
-
-def _failed(failure: Failure) -> dict[str, Any]:
-    return {
-        "status": failure.status,
-        "message": failure.message,
-        "diagnostics": {
-            name: text
-            for name, text in (("traceback", failure.traceback), ("output", failure.output))
-            if text
-        },
-    }
 
 
 def _in_short(reasons: Mapping[str, str], parameters: Parameters) -> dict[str, str]:
@@ -758,41 +749,70 @@ def _finite_point(result: Timed, parameters: Parameters) -> Result:
     return result
 
 
-def _known_failing(implementation: str, judged: Judged, outcome: dict[str, Any]) -> str | None:
+def _known_failing(judged: Judged, outcome: Outcome) -> str | None:
     """Return why the checks that a posterior failed are ones that its method is known to fail."""
-    known = getattr(implementations()[implementation], "KNOWN_FAILINGS", {})
-    failed = [c["name"] for c in outcome["diagnostics"].get("checks", []) if not c["passed"]]
-    if judged.verdict is not Verdict.UNSETTLED or not set(failed) <= set(known):
+    if judged.verdict is not Verdict.UNSETTLED or not isinstance(outcome, PosteriorOutcome):
         return None
-    return "; ".join(dict.fromkeys(known[name] for name in failed))
+    known = getattr(implementations()[outcome.implementation], "KNOWN_FAILINGS", {})
+    failed = [check.name for check in outcome.diagnostics.failed]
+    return "; ".join(dict.fromkeys(known[n] for n in failed)) if set(failed) <= set(known) else None
 
 
-def _pass_or_fail(outcome: dict[str, Any]) -> None:
+def _with_spreads(outcomes: Sequence[Row]) -> list[Row]:
+    """Give variational posteriors the ratios of their standard deviations to the reference's."""
+    posteriors = {o.implementation: o for o in outcomes if isinstance(o, PosteriorOutcome)}
+    of = posteriors.get(reference("posterior"))
+    return [
+        _spread(o, of)
+        if of is not None and isinstance(o, PosteriorOutcome) and not o.diagnostics.sampled
+        else o
+        for o in outcomes
+    ]
+
+
+def _spread(outcome: PosteriorOutcome, of: PosteriorOutcome) -> PosteriorOutcome:
+    found = diagnostics.spread_ratios(outcome.sd, of.sd)
+    if found is None:
+        return outcome
+    ratios, check = found
+    checks = outcome.diagnostics.checks + ([] if of.diagnostics.failed else [check])
+    return changed(
+        outcome, diagnostics=changed(outcome.diagnostics, sd_ratio_to_nuts=ratios, checks=checks)
+    )
+
+
+def _passed_or_failed(outcome: Row) -> Row:
     """Let a posterior's checks say how it ended."""
-    checks = outcome["diagnostics"].get("checks")
-    if checks is None:
-        return
-    failed = [diagnostics.failure(diagnostics.Check(**c)) for c in checks if not c["passed"]]
-    outcome["status"] = Status.NOT_CONVERGED if failed else Status.CONVERGED
-    outcome["message"] = "; ".join(failed) or _summary(outcome["diagnostics"])
+    if not isinstance(outcome, PosteriorOutcome):
+        return outcome
+    failed = [diagnostics.failure(check) for check in outcome.diagnostics.failed]
+    return changed(
+        outcome,
+        status=Status.NOT_CONVERGED if failed else Status.CONVERGED,
+        message="; ".join(failed) or _summary(outcome.diagnostics),
+    )
 
 
-def _smoothed(elbo: Floats) -> dict[str, Any]:
+def _smoothed(elbo: Floats, details: Mapping[str, Any]) -> Elbo:
     """Return the means of equal stretches of an ELBO trace, with their standard errors."""
     length = max(2, math.ceil(len(elbo) / TRACED))
     whole = elbo[: len(elbo) // length * length].reshape(-1, length)
-    return {
-        "step": (np.arange(len(whole)) + 0.5) * length,
-        "mean": whole.mean(axis=1),
-        "error": whole.std(axis=1, ddof=1) / math.sqrt(length),
-    }
+    settled = details.get("settled")
+    return Elbo(
+        step=length * (np.arange(len(whole), dtype=np.float64) + 0.5),
+        mean=whole.mean(axis=1),
+        error=whole.std(axis=1, ddof=1) / math.sqrt(length),
+        final=details.get("elbo"),
+        final_error=details.get("elbo_standard_error"),
+        settled=settled if isinstance(settled, bool) else None,
+    )
 
 
-def _summary(found: dict[str, Any]) -> str:
-    if "r_hat" in found:
+def _summary(found: Diagnostics) -> str:
+    if found.sampled:
         return (
-            f"R-hat {found['r_hat']:.3f}, ESS {found['ess_bulk']:.0f} bulk "
-            f"{found['ess_tail']:.0f} tail, {found['divergences']} divergences"
+            f"R-hat {found.r_hat:.3f}, ESS {found.ess_bulk:.0f} bulk "
+            f"{found.ess_tail:.0f} tail, {found.divergences} divergences"
         )
-    drawn = f"{found['chains'] * found['draws']} draws from the approximation"
-    return drawn + (f", Pareto k-hat {found['k_hat']:.2f}" if "k_hat" in found else "")
+    drawn = f"{found.chains * found.draws} draws from the approximation"
+    return drawn + ("" if found.k_hat is None else f", Pareto k-hat {found.k_hat:.2f}")

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 
+from lockstep.comparisons.outcomes import LeaveOneOut, PredictedDensity, PredictedShares, Score
 from lockstep.models import Data, Model, bayesian, records
 from lockstep.models.records import Floats, Integers, Parameters
 
@@ -94,41 +94,21 @@ def _in_pieces(model: Model, draws: Parameters, data: Data) -> Iterator[Floats]:
         yield pointwise(model, type(draws)(**part), data)
 
 
-@dataclass(frozen=True)
-class Score:
-    """A log score over units, and what it is above another's.
-
-    Attributes
-    ----------
-    total : float
-        In nats.
-    units : int
-    above : float or None
-        The total, less that of the fit compared with.
-    above_error : float or None
-        The standard error of `above`, the units being a sample.
-    """
-
-    total: float
-    units: int
-    above: float | None = None
-    above_error: float | None = None
-
-
 def score(mine: Floats, theirs: Floats | None = None) -> Score:
     """Return the score of units' log densities, compared unit by unit with another's."""
     total = float(mine.sum())
     if theirs is None:
-        return Score(total, len(mine))
+        return Score(total=total, units=len(mine))
     with np.errstate(invalid="ignore"):  # two impossible units have no difference
         apart = mine - theirs
         error = float(apart.std(ddof=1) * math.sqrt(len(apart))) if len(apart) > 1 else None
-    return Score(total, len(mine), float(apart.sum()), error)
+    above = float(apart.sum())
+    return Score(total=total, units=len(mine), above=above, above_error=error)
 
 
 def leave_one_out(
     model: Model, draws: Parameters, data: Data, effective: float
-) -> dict[str, Any] | None:
+) -> LeaveOneOut | None:
     """Return the leave-one-out log predictive density of a mixture by PSIS.
 
     Parameters
@@ -142,10 +122,9 @@ def leave_one_out(
 
     Returns
     -------
-    dict or None
-        ``elpd``, ``se``, ``p`` (effective number of parameters), ``k_max`` and ``k_bad``, the
-        largest Pareto k-hat and how many are above ``threshold``; None for an HMM, whose symbols
-        are not independent, and for more than `MOST_LEFT_OUT` observations.
+    LeaveOneOut or None
+        None for an HMM, whose symbols are not independent, and for more than `MOST_LEFT_OUT`
+        observations.
     """
     if isinstance(data, tuple) or not 1 < records.size(data) <= MOST_LEFT_OUT:
         return None
@@ -164,15 +143,15 @@ def leave_one_out(
             arviz_base.from_dict(groups), pointwise=True, reff=min(1.0, effective / total)
         )
     k = found.pareto_k.to_numpy()
-    return {
-        "elpd": float(found.elpd),
-        "se": float(found.se),
-        "p": float(found.p),
-        "k_max": float(k.max()),
-        "k_bad": int((k > found.good_k).sum()),
-        "threshold": float(found.good_k),
-        "units": int(k.size),
-    }
+    return LeaveOneOut(
+        elpd=float(found.elpd),
+        se=float(found.se),
+        p=float(found.p),
+        k_max=float(k.max()),
+        k_bad=int((k > found.good_k).sum()),
+        threshold=float(found.good_k),
+        units=int(k.size),
+    )
 
 
 def check(
@@ -181,7 +160,7 @@ def check(
     data: Data,
     posteriors: dict[str, Parameters],
     rng: np.random.Generator,
-) -> list[dict[str, Any]]:
+) -> list[PredictedDensity | PredictedShares]:
     """Return what prior and posteriors say the data should look like, and how they do look.
 
     Parameters
@@ -195,48 +174,37 @@ def check(
 
     Returns
     -------
-    list of dict
-        One for each column of a mixture's data: ``grid``; in ``average`` the density at its points
-        averaged over draws of the parameters, which is the predictive density; in ``bands`` the
-        `QUANTILES` of the density over those draws; and some of the ``prior_draws``. One for an
-        HMM: over
-        simulated data of the same lengths, quantiles of the share of each symbol and of steps
-        that repeat the symbol before; ``observed`` has the data's own.
+    list of PredictedDensity or PredictedShares
+        A density for each column of a mixture's data; the shares of an HMM's symbols.
     """
     sources = {"prior": bayesian.draws(model.NAME, dims, data, SIMULATED, rng)}
     sources |= {who: thinned(draws, SIMULATED) for who, draws in posteriors.items()}
     if isinstance(data, tuple):
         data, V = _beginning(data), dims["n_features"]
         lengths = [len(symbols) for symbols in data]
-        simulated = {who: simulated_by(model, p, lengths, rng) for who, p in sources.items()}
-        return [
-            {
-                "observed": shares([symbols[None] for symbols in data], V)[0],
-                "bands": {
-                    who: np.quantile(shares(given, V), QUANTILES, axis=0)
-                    for who, given in simulated.items()
-                },
-            }
-        ]
+        bands = {
+            who: np.quantile(shares(simulated_by(model, p, lengths, rng), V), QUANTILES, axis=0)
+            for who, p in sources.items()
+        }
+        observed = shares([symbols[None] for symbols in data], V)[0]
+        return [PredictedShares(observed=observed, bands=bands)]
     columns = data.reshape(len(data), -1)
-    found = []
+    found: list[PredictedDensity | PredictedShares] = []
     for d in range(min(columns.shape[1], COLUMNS)):
         low, high = columns[:, d].min(), columns[:, d].max()
         room = 0.25 * (high - low)
         grid = np.linspace(low - room, high + room, GRID)
-        densities = {
+        given = {
             who: model.shows.densities(draws, grid, d).sum(axis=-1)
             for who, draws in sources.items()
         }
         found.append(
-            {
-                "grid": grid,
-                "average": {who: given.mean(axis=0) for who, given in densities.items()},
-                "bands": {
-                    who: np.quantile(given, QUANTILES, axis=0) for who, given in densities.items()
-                },
-                "prior_draws": densities["prior"][:SHOWN],
-            }
+            PredictedDensity(
+                grid=grid,
+                average={who: density.mean(axis=0) for who, density in given.items()},
+                bands={who: np.quantile(p, QUANTILES, axis=0) for who, p in given.items()},
+                prior_draws=given["prior"][:SHOWN],
+            )
         )
     return found
 

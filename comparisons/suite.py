@@ -7,17 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from platform import machine, system
-from typing import Any
 
 from lockstep.comparisons.cache import FitCache, key, versions
 from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.judging import Judge
+from lockstep.comparisons.outcomes import Environment, Results
 from lockstep.comparisons.problem import Mode, Problem
 from lockstep.comparisons.run import Result, Task, run
 from lockstep.comparisons.scenarios import Prepared, Scenario
 from lockstep.models.records import Parameters
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -65,21 +63,23 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Results:
+class Comparison:
     """What a run found: the content of ``results.json``, and the draws to be filed beside it.
 
     Attributes
     ----------
-    content : dict
+    content : Results
     posteriors : mapping of (scenario, implementation) to Parameters
         Aligned draws.
     """
 
-    content: dict[str, Any]
+    content: Results
     posteriors: Mapping[tuple[str, str], Parameters] = field(default_factory=dict)
 
 
-def compare(plan: Plan, cache: FitCache, announce: Callable[[Task, Result, bool], None]) -> Results:
+def compare(
+    plan: Plan, cache: FitCache, announce: Callable[[Task, Result, bool], None]
+) -> Comparison:
     """Run a plan and judge it.
 
     Parameters
@@ -100,20 +100,16 @@ def compare(plan: Plan, cache: FitCache, announce: Callable[[Task, Result, bool]
         for name, draws in judge.posteriors.items():
             posteriors[scenario.name, name] = draws
     installed = versions(plan.implementations)
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "environment": {
-            "python": installed["python"],
-            "platform": f"{system()} {machine()}",
-            "packages": {k: v for k, v in installed.items() if k != "python"},
-            "seed": plan.seed,
-            "quick": plan.quick,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - began, 3),
-        },
-        "scenarios": entries,
-    }
-    return Results(content, posteriors)
+    environment = Environment(
+        python=installed["python"],
+        platform=f"{system()} {machine()}",
+        packages={k: v for k, v in installed.items() if k != "python"},
+        seed=plan.seed,
+        quick=plan.quick,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.perf_counter() - began, 3),
+    )
+    return Comparison(Results(environment=environment, scenarios=entries), posteriors)
 
 
 def fingerprint(plan: Plan) -> list[str]:
