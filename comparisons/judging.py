@@ -802,6 +802,7 @@ def _smoothed(elbo: Floats, details: Mapping[str, Any]) -> Elbo:
         step=length * (np.arange(len(whole), dtype=np.float64) + 0.5),
         mean=whole.mean(axis=1),
         error=whole.std(axis=1, ddof=1) / math.sqrt(length),
+        steps=len(elbo),
         final=details.get("elbo"),
         final_error=details.get("elbo_standard_error"),
         settled=settled if isinstance(settled, bool) else None,

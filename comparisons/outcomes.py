@@ -214,6 +214,7 @@ class Elbo(_Record, frozen=True, kw_only=True):
     step: Array
     mean: Array
     error: Array
+    steps: int
     final: float | None
     final_error: float | None
     settled: bool | None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lockstep.comparisons import results_file
+from lockstep.comparisons.outcomes import Results
 from lockstep.reports import figures, tidy
 from lockstep.reports.chapters import chapters
 from lockstep.reports.figures.style import slug
@@ -15,50 +16,51 @@ from lockstep.reports.markdown import markdown
 from lockstep.reports.page import page
 
 if TYPE_CHECKING:
-    from lockstep.comparisons.suite import Results
+    from lockstep.comparisons.suite import Comparison
     from lockstep.models.records import Parameters
 
 
-def build(results: Results, out: Path) -> None:
+def build(comparison: Comparison, out: Path) -> None:
     """Write a whole report into an empty folder.
 
     Parameters
     ----------
-    results : Results
+    comparison : Comparison
     out : Path
         Gets ``results.json``, ``index.html``, ``report.md``, the tidy tables, ``figures`` and,
         for each posterior, its draws in ``posterior``.
     """
-    _write(results.content, results.posteriors, out)
+    _write(comparison.content, comparison.posteriors, out)
 
 
-def rebuild(content: dict[str, Any], out: Path) -> None:
-    """Write a report from the content of ``results.json`` alone, without what needs the draws.
+def rebuild(results: Results, out: Path) -> None:
+    """Write a report from ``results.json`` alone, without what needs the draws.
 
     Parameters
     ----------
-    content : dict
+    results : Results
+        As `lockstep.comparisons.results_file.decode` returns them.
     out : Path
     """
-    _write(content, {}, out)
+    _write(results, {}, out)
 
 
-def _write(content: dict[str, Any], draws: Mapping[tuple[str, str], Parameters], out: Path) -> None:
+def _write(results: Results, draws: Mapping[tuple[str, str], Parameters], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    drawn = figures.draw_all(content, draws)
-    told = chapters(content, drawn)
+    drawn = figures.draw_all(results, draws)
+    told = chapters(results, drawn)
     files = {
-        "results.json": json.dumps(content, allow_nan=False, indent=1) + "\n",
-        "recovery.csv": tidy.to_csv(tidy.RECOVERY, tidy.recovery_rows(content)),
-        "log_likelihood.csv": tidy.to_csv(tidy.LOG_LIKELIHOOD, tidy.log_likelihood_rows(content)),
-        "report.md": markdown(content, told, benchmark(out)),
-        "index.html": page(content, told, benchmark(out)),
+        "results.json": results_file.text(results),
+        "recovery.csv": tidy.to_csv(tidy.RECOVERY, tidy.recovery_rows(results)),
+        "log_likelihood.csv": tidy.to_csv(tidy.LOG_LIKELIHOOD, tidy.log_likelihood_rows(results)),
+        "report.md": markdown(results, told, benchmark(out)),
+        "index.html": page(results, told, benchmark(out)),
     }
     for name, text in files.items():
         (out / name).write_text(text, encoding="utf-8")
     figures.write(drawn, out / "figures")
     if draws:
-        _write_draws(content, draws, out / "posterior")
+        _write_draws(results, draws, out / "posterior")
 
 
 def benchmark(out: Path) -> str | None:
@@ -70,13 +72,13 @@ def benchmark(out: Path) -> str | None:
 
 
 def _write_draws(
-    content: Mapping[str, Any], draws: Mapping[tuple[str, str], Parameters], folder: Path
+    results: Results, draws: Mapping[tuple[str, str], Parameters], folder: Path
 ) -> None:
     """File the aligned draws of each posterior as netCDF, with named dimensions."""
     from lockstep.reports.draws import to_datatree
 
     folder.mkdir(parents=True, exist_ok=True)
-    scenarios = {scenario.get("name"): scenario for scenario in content.get("scenarios") or []}
+    scenarios = {scenario.name: scenario for scenario in results.scenarios}
     for (name, implementation), parameters in draws.items():
         tree = to_datatree(scenarios[name], parameters)
         tree.to_netcdf(folder / f"{slug(name)}.{slug(implementation)}.nc")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lockstep.comparisons.outcomes import Results, ScenarioResult
 from lockstep.reports import numbers, reading, tables, verdicts
 from lockstep.reports.figures import STUDIES, Drawn, small_samples
 from lockstep.reports.figures.style import slug
-from lockstep.reports.reading import Entry
 from lockstep.reports.tables import Table
 
 TITLE = "Lockstep"
@@ -30,6 +30,9 @@ READING = (
     "em| and |error| are kept in columns of their own.",
     "Log-likelihoods are totals in nats, the latent variables summed out. A posterior's digits "
     "stop where its Monte Carlo error begins.",
+)
+NO_DRAWS = (
+    "The marginals are drawn from the posterior draws, which this report was rebuilt without."
 )
 SPEED = "How fast the hand-written EM is beside the libraries, on the same work:"
 
@@ -66,8 +69,8 @@ class Chapter:
         What stands below the lesson: the published figures' tally, declared disagreements, and
         what could not be computed.
     sections : tuple of Section
-    scenario : Entry
-        Empty for a study, which has no verdicts.
+    scenario : ScenarioResult or None
+        None for a study, which has no verdicts.
     """
 
     name: str
@@ -78,30 +81,28 @@ class Chapter:
     picture: Drawn | None
     notes: tuple[str, ...]
     sections: tuple[Section, ...]
-    scenario: Entry
+    scenario: ScenarioResult | None
 
 
-def chapters(content: Entry, drawn: Mapping[str, Mapping[str, Drawn | str]]) -> list[Chapter]:
+def chapters(results: Results, drawn: Mapping[str, Mapping[str, Drawn | str]]) -> list[Chapter]:
     """Return the chapters of a report.
 
     Parameters
     ----------
-    content : mapping
-        As ``results.json``.
+    results : Results
     drawn : mapping
         Figures by scenario and by what they show; in place of one that failed, why.
     """
     found = []
-    for scenario in content.get("scenarios") or []:
-        name = str(scenario.get("name"))
-        figures = drawn.get(name, {})
-        anchor, picture = slug(name), figures.get("data")
+    for scenario in results.scenarios:
+        figures = drawn.get(scenario.name, {})
+        anchor, picture = slug(scenario.name), figures.get("data")
         found.append(
             Chapter(
-                name=name,
-                title=str(scenario.get("title") or name),
+                name=scenario.name,
+                title=scenario.title or scenario.name,
                 anchor=anchor,
-                lesson=str(scenario.get("lesson") or ""),
+                lesson=scenario.lesson,
                 facts=facts(scenario),
                 picture=picture if isinstance(picture, Drawn) else None,
                 notes=(*_notes(scenario), *([picture] if isinstance(picture, str) else [])),
@@ -128,110 +129,71 @@ def _studies(figures: Mapping[str, Drawn | str]) -> list[Chapter]:
             picture=figure,
             notes=(),
             sections=(),
-            scenario={},
+            scenario=None,
         )
     ]
 
 
-def facts(scenario: Entry) -> str:
+def facts(scenario: ScenarioResult) -> str:
     """Return the model and the data in a line."""
-    model = reading.module(scenario).TITLE
-    noun = reading.module(scenario).shows.NOUN
-    parts = [model, numbers.count(reading.n_components(scenario), noun)]
-    n = scenario.get("n_train")
-    what = reading.module(scenario).shows.UNIT
-    train = f"{numbers.count(n, what)} to fit"
-    data = scenario.get("data") or []
-    if reading.has_sequences(scenario) and len(data) > 1:
-        train += f" in {len(data)} sequences"
-    parts.append(train)
-    held = scenario.get("n_heldout")
-    parts.append(f"{held:,} held out" if held else "none held out")
-    parts.append("truth known" if scenario.get("truth") else "truth unknown")
+    model = reading.module(scenario)
+    train = f"{numbers.count(scenario.n_train, model.shows.UNIT)} to fit"
+    if scenario.sequences is not None and len(scenario.sequences) > 1:
+        train += f" in {len(scenario.sequences)} sequences"
+    held = scenario.n_heldout
+    parts = [
+        model.TITLE,
+        numbers.count(reading.n_components(scenario), model.shows.NOUN),
+        train,
+        f"{held:,} held out" if held else "none held out",
+        "truth unknown" if scenario.truth is None else "truth known",
+    ]
     return " · ".join(parts)
 
 
-def _notes(scenario: Entry) -> tuple[str, ...]:
+def _notes(scenario: ScenarioResult) -> tuple[str, ...]:
     published = verdicts.published_verdict(scenario)
     declared = [
-        f"Declared: {tables.name(o)} ({verdicts.mode(o)}) {verdicts.WORDS[str(o['verdict'])]}: "
-        f"{o['expected']}."
-        for o in reading.outcomes(scenario)
+        f"Declared: {o.implementation} ({verdicts.mode(o)}) {verdicts.words(o.verdict)}: "
+        f"{o.expected}."
+        for o in scenario.outcomes
         if verdicts.is_declared(o)
     ]
-    failed = map(str, scenario.get("notes") or [])
-    return tuple(n for n in (f"{published}." if published else "", *declared, *failed) if n)
+    return (*([f"{published}."] if published else []), *declared, *scenario.notes)
 
 
-def _sections(scenario: Entry, figures: Mapping[str, Drawn | str], anchor: str) -> list[Section]:
-    posterior = any(
-        reading.is_posterior(o) and reading.has_fit(o) for o in reading.outcomes(scenario)
-    )
-    no_draws = (
-        "The marginals are drawn from the posterior draws, which this report was rebuilt without."
-        if posterior and "posterior" not in figures
-        else None
-    )
-    plan: list[tuple[str, str, tuple[Drawn | Table | str | None, ...], bool]] = [
-        ("Verdicts", "verdicts", (tables.verdict_table(scenario),), False),
-        (
-            "Iterations in lock-step",
-            "lockstep",
-            (
-                figures.get("iterations"),
-                tables.lockstep_table(scenario),
-                figures.get("lockstep"),
-                tables.matched_table(scenario),
-            ),
-            False,
+def _sections(
+    scenario: ScenarioResult, figures: Mapping[str, Drawn | str], anchor: str
+) -> list[Section]:
+    def told(*blocks: str | Table | None) -> list[Drawn | Table | str]:
+        """Return what there is of figures, by name, and of tables."""
+        named = [figures.get(block) if isinstance(block, str) else block for block in blocks]
+        return [block for block in named if block is not None]
+
+    posteriors = told("posterior")
+    if reading.posteriors(scenario) and not posteriors:
+        posteriors = [NO_DRAWS]
+    posteriors += told(tables.diagnostics_table(scenario), "ranks")
+    posteriors += told(tables.priors_table(scenario), "predictive")
+    lockstep = told("iterations", tables.lockstep_table(scenario), "lockstep")
+    lockstep += told(tables.matched_table(scenario))
+    scores = told("log-likelihood", "starts", tables.log_likelihood_table(scenario))
+    plan: dict[str, tuple[str, list[Drawn | Table | str]]] = {
+        "verdicts": ("Verdicts", told(tables.verdict_table(scenario))),
+        "lockstep": ("Iterations in lock-step", lockstep),
+        "recovery": (
+            "Parameters" if scenario.truth is None else "Parameter recovery",
+            told("recovery", "matrices", tables.recovery_table(scenario)),
         ),
-        (
-            "Parameter recovery" if scenario.get("truth") else "Parameters",
-            "recovery",
-            (figures.get("recovery"), figures.get("matrices"), tables.recovery_table(scenario)),
-            False,
-        ),
-        (
-            "Log-likelihood",
-            "log-likelihood",
-            (
-                figures.get("log-likelihood"),
-                figures.get("starts"),
-                tables.log_likelihood_table(scenario),
-            ),
-            False,
-        ),
-        (
-            "Posteriors",
-            "posteriors",
-            (
-                figures.get("posterior"),
-                no_draws,
-                tables.diagnostics_table(scenario),
-                figures.get("ranks"),
-                tables.priors_table(scenario),
-                figures.get("predictive"),
-            ),
-            False,
-        ),
-        (
-            "Variational fits",
-            "variational",
-            (figures.get("elbo"), tables.spread_table(scenario)),
-            False,
-        ),
-        (
-            "MLE and Bayes on one scale",
-            "scale",
-            (figures.get("scale"), tables.scale_table(scenario)),
-            False,
-        ),
-        ("Published figures", "published", (tables.published_table(scenario),), False),
-        ("Settings and versions", "settings", (tables.settings_table(scenario),), True),
+        "log-likelihood": ("Log-likelihood", scores),
+        "posteriors": ("Posteriors", posteriors),
+        "variational": ("Variational fits", told("elbo", tables.spread_table(scenario))),
+        "scale": ("MLE and Bayes on one scale", told("scale", tables.scale_table(scenario))),
+        "published": ("Published figures", told(tables.published_table(scenario))),
+        "settings": ("Settings and versions", told(tables.settings_table(scenario))),
+    }
+    return [
+        Section(title, f"{anchor}-{key}", tuple(blocks), folded=key == "settings")
+        for key, (title, blocks) in plan.items()
+        if blocks
     ]
-    sections = []
-    for title, key, blocks, folded in plan:
-        there = tuple(block for block in blocks if block is not None)
-        if there:
-            sections.append(Section(title, f"{anchor}-{key}", there, folded))
-    return sections

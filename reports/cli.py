@@ -441,9 +441,11 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from lockstep.comparisons import results_file
     from lockstep.comparisons.cache import FitCache
+    from lockstep.comparisons.files import write_whole
     from lockstep.comparisons.suite import compare
-    from lockstep.reports import folder
+    from lockstep.reports import folder, verdicts
     from lockstep.reports.build import build
     from lockstep.reports.terminal import print_verdicts
 
@@ -469,23 +471,21 @@ def _run(arguments: argparse.Namespace) -> int:
         notes.print("Nothing has changed since this report was made.", highlight=False)
     else:
         with _progress(plan, notes) as announce:
-            results = compare(plan, FitCache(cache_folder()), announce)
-        content = results.content
+            comparison = compare(plan, FitCache(cache_folder()), announce)
+        content = comparison.content
         with (
             notes.status("Drawing and writing the report ..."),
             folder.replaced(place, fingerprint if folder.complete(content) else None) as fresh,
         ):
-            build(results, fresh)
+            build(comparison, fresh)
 
-    text = json.dumps(content, allow_nan=False, indent=1)
+    text = results_file.text(content)
     if arguments.json == "-":
-        print(text)
+        print(text, end="")
     elif arguments.json:
-        from lockstep.comparisons.files import write_whole
-
-        write_whole(Path(arguments.json), text + "\n")
+        write_whole(Path(arguments.json), text)
     print_verdicts(content, out, tables)
-    return AGREE if agrees(content) else DISAGREE
+    return DISAGREE if verdicts.against(content) else AGREE
 
 
 def _validate(arguments: argparse.Namespace) -> int:
@@ -519,15 +519,6 @@ def _validate(arguments: argparse.Namespace) -> int:
     else:
         print(validation.FORMATS[arguments.format](verdict))
     return AGREE if verdict.word is Word.VALID else DISAGREE
-
-
-def agrees(content: dict[str, Any]) -> bool:
-    """Return whether all ran and agree, apart from what the scenarios declare."""
-    return not any(
-        any(outcome["counts_against"] for outcome in scenario["outcomes"])
-        or any(figure["matches"] is False for figure in scenario["published"])
-        for scenario in content["scenarios"]
-    )
 
 
 @contextlib.contextmanager

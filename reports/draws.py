@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lockstep.comparisons.outcomes import ScenarioResult
 from lockstep.models.records import Parameters, Space
 from lockstep.reports import reading
-from lockstep.reports.reading import Entry
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -24,12 +24,12 @@ def _dims(space: Space, noun: str) -> list[str]:
     return names
 
 
-def to_datatree(scenario: Entry, draws: Parameters) -> DataTree:
+def to_datatree(scenario: ScenarioResult, draws: Parameters) -> DataTree:
     """Return aligned draws with dimensions chain, draw and the model's own.
 
     Parameters
     ----------
-    scenario : mapping
+    scenario : ScenarioResult
         Gives components, axes and symbols their names.
     draws : Parameters
         With leading axes (chain, draw).
@@ -51,8 +51,8 @@ def to_datatree(scenario: Entry, draws: Parameters) -> DataTree:
     coords: dict[str, Any] = {d: names[d] for d, n in sizes.items() if len(names[d]) == n}
     tree: DataTree = arviz_base.from_dict({"posterior": arrays}, dims=dims, coords=coords)
     tree["posterior"].attrs = {
-        "scenario": str(scenario.get("name")),
-        "model": reading.model_of(scenario),
+        "scenario": scenario.name,
+        "model": scenario.model,
         "note": "components are in the order of the report, relabelled draw by draw",
     }
     return tree

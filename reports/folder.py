@@ -13,18 +13,21 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lockstep import comparisons, models, reports
+from lockstep.comparisons import results_file
 from lockstep.comparisons.cache import hash_sources
 from lockstep.comparisons.files import write_whole
 from lockstep.comparisons.legible import printable
+from lockstep.comparisons.outcomes import Results
+from lockstep.models.fits import Status
 
 if TYPE_CHECKING:
     from lockstep.comparisons.suite import Plan
 
 MANIFEST = "manifest.json"
-RENDERERS = ("matplotlib", "jinja2", "rich", "arviz")
+RENDERERS = ("matplotlib", "jinja2", "msgspec", "rich", "arviz")
 
 
 class ForeignFolderError(Exception):
@@ -144,12 +147,12 @@ def fingerprint(plan: Plan) -> str:
     return digest.hexdigest()
 
 
-def complete(content: dict[str, Any]) -> bool:
+def complete(results: Results) -> bool:
     """Return whether nothing would be gained by running again: no fit failed or was missing."""
     return not any(
-        outcome["status"] in ("failed", "not_installed")
-        for scenario in content["scenarios"]
-        for outcome in scenario["outcomes"]
+        outcome.status in (Status.FAILED, Status.NOT_INSTALLED)
+        for scenario in results.scenarios
+        for outcome in scenario.outcomes
     )
 
 
@@ -161,14 +164,13 @@ def _checksums(folder: Path) -> dict[str, str]:
     }
 
 
-def unchanged(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+def unchanged(folder: Path, fingerprint: str) -> Results | None:
     """Return the results of the report in the folder, if it is whole and as it would be again."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         if manifest["fingerprint"] != fingerprint or manifest["files"] != _checksums(folder):
             return None
-        content: dict[str, Any] = json.loads((folder / "results.json").read_text("utf-8"))
-        return content
+        return results_file.decode((folder / "results.json").read_bytes())
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

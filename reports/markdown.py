@@ -6,34 +6,33 @@ import re
 from collections.abc import Sequence
 
 from lockstep.comparisons.legible import printable
+from lockstep.comparisons.outcomes import Results
 from lockstep.reports import reading, tables, verdicts
 from lockstep.reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
 from lockstep.reports.figures import Drawn
-from lockstep.reports.reading import Entry
 from lockstep.reports.tables import Table
 
 LONG = 60
 """Rows of a table that are shown; of the rest it is said where they are."""
 
 
-def markdown(content: Entry, chapters: Sequence[Chapter], benchmark: str | None = None) -> str:
+def markdown(results: Results, chapters: Sequence[Chapter], benchmark: str | None = None) -> str:
     """Return the whole report.
 
     Parameters
     ----------
-    content : mapping
-        As ``results.json``.
+    results : Results
     chapters : sequence of Chapter
     benchmark : str, optional
         The way to the page of the benchmark.
     """
-    overall = verdicts.overall(content)
+    overall = verdicts.overall(results)
     parts = [
         f"# {TITLE}",
         _paragraph(SUBTITLE),
         f"**{overall.glyph} {_escaped(overall.headline)}.** {_escaped(overall.detail)}.",
         "## Every verdict",
-        _summary(content, chapters),
+        _summary(results, chapters),
         "## How to read this",
         *map(_paragraph, READING),
         *([f"{SPEED} [{benchmark}]({benchmark})."] if benchmark else []),
@@ -43,24 +42,24 @@ def markdown(content: Entry, chapters: Sequence[Chapter], benchmark: str | None 
         parts += _chapter(chapter)
     parts += [
         "## What the report was made with",
-        _table(tables.environment_table(content), caption=False),
+        _table(tables.environment_table(results), caption=False),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _summary(content: Entry, chapters: Sequence[Chapter]) -> str:
+def _summary(results: Results, chapters: Sequence[Chapter]) -> str:
     """Return scenarios against implementations, each verdict with its number."""
-    who = reading.implementations(content)
+    who = reading.implementations(results)
     lines = [_line(["Scenario", *who]), _line(["---"] * (len(who) + 1), escape=False)]
     for chapter in chapters:
-        if not chapter.scenario:
+        if chapter.scenario is None:
             continue
         cells = []
         for implementation in who:
             said = [
                 _escaped(f"{verdicts.label(o)} ({verdicts.brief(chapter.scenario, o)})")
-                for o in reading.outcomes(chapter.scenario)
-                if tables.name(o) == implementation
+                for o in chapter.scenario.outcomes
+                if o.implementation == implementation
             ]
             cells.append("<br>".join(said))
         link = f"[{_escaped(chapter.name)}](#{chapter.anchor})"

@@ -8,12 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.outcomes import Outcome, Results, ScenarioResult, Unfitted
+from lockstep.models.fits import Status
 from lockstep.reports import reading, tables, verdicts
 from lockstep.reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
 from lockstep.reports.figures import Drawn, style
 from lockstep.reports.figures.mixtures import points
-from lockstep.reports.reading import MATCHED, Entry
+from lockstep.reports.reading import MATCHED
 from lockstep.reports.tables import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -30,13 +34,12 @@ STEPS = 200
 """Iterations that the slider has at the most."""
 
 
-def page(content: Entry, chapters: Sequence[Chapter], benchmark: str | None = None) -> str:
+def page(results: Results, chapters: Sequence[Chapter], benchmark: str | None = None) -> str:
     """Return the whole page.
 
     Parameters
     ----------
-    content : mapping
-        As ``results.json``.
+    results : Results
     chapters : sequence of Chapter
     benchmark : str, optional
         The way to the page of the benchmark.
@@ -52,7 +55,7 @@ def page(content: Entry, chapters: Sequence[Chapter], benchmark: str | None = No
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    inline = Inliner(colours(content))
+    inline = Inliner(colours(results))
     figures = {
         block.stem: Markup(inline(block))
         for chapter in chapters
@@ -73,73 +76,76 @@ def page(content: Entry, chapters: Sequence[Chapter], benchmark: str | None = No
         benchmark=benchmark,
         summary=SUMMARY,
         glossary=tables.glossary(),
-        overall=verdicts.overall(content),
-        implementations=reading.implementations(content),
-        colours=colours(content),
-        matrix=matrix(content),
+        overall=verdicts.overall(results),
+        implementations=reading.implementations(results),
+        colours=colours(results),
+        matrix=matrix(results),
         chapters=chapters,
-        players={c.name: Markup(player(c.scenario)) for c in chapters if player(c.scenario)},
+        players={
+            c.name: Markup(told)
+            for c in chapters
+            if c.scenario is not None and (told := player(c.scenario))
+        },
         logs=logs,
-        environment=tables.environment_table(content),
-        made=(content.get("environment") or {}).get("created"),
-        quick=bool((content.get("environment") or {}).get("quick")),
+        environment=tables.environment_table(results),
+        made=results.environment.created,
+        quick=results.environment.quick,
         long=LONG,
         style=Markup((TEMPLATES / "style.css").read_text("utf-8") + inline.css()),
         script=Markup((TEMPLATES / "script.js").read_text("utf-8")),
     )
 
 
-def colours(content: Entry) -> dict[str, tuple[str, str]]:
+def colours(results: Results) -> dict[str, tuple[str, str]]:
     """Return the page's names of colours, each on a light and on a dark ground."""
     found = {
         f"m-{style.slug(who)}": (style.colour(who), style.on_dark(style.colour(who)))
-        for who in dict.fromkeys([*implementations(), *reading.implementations(content)])
+        for who in dict.fromkeys([*implementations(), *reading.implementations(results)])
     }
     for k, colour in enumerate(style.COMPONENTS):
         found[f"c{k}"] = (colour, style.on_dark(colour))
     return found
 
 
-def matrix(content: Entry) -> list[dict[str, Any]]:
+def matrix(results: Results) -> list[dict[str, Any]]:
     """Return the summary: for each scenario, for each implementation, its verdicts."""
-    rows = []
-    for scenario in content.get("scenarios") or []:
-        cells = []
-        for who in reading.implementations(content):
-            own = [o for o in reading.outcomes(scenario) if tables.name(o) == who]
-            cells.append(
-                [
-                    {
-                        "mode": verdicts.mode(o),
-                        "glyph": verdicts.glyph(o),
-                        "word": verdicts.word(o),
-                        "supported": o.get("status") != "unsupported",
-                        "tone": verdicts.tone(o),
-                        "figure": verdicts.figure(scenario, o),
-                        "reason": tables.reason(o),
-                    }
-                    for o in own
-                ]
-            )
-        rows.append(
-            {
-                "name": scenario.get("name"),
-                "title": scenario.get("title"),
-                "anchor": style.slug(str(scenario.get("name"))),
-                "published": verdicts.published_verdict(scenario),
-                "cells": cells,
-            }
-        )
-    return rows
+    return [
+        {
+            "name": scenario.name,
+            "title": scenario.title,
+            "anchor": style.slug(scenario.name),
+            "published": verdicts.published_verdict(scenario),
+            "cells": [
+                [_cell(scenario, o) for o in scenario.outcomes if o.implementation == who]
+                for who in reading.implementations(results)
+            ],
+        }
+        for scenario in results.scenarios
+    ]
 
 
-def logs(scenario: Entry) -> list[tuple[str, str]]:
+def _cell(scenario: ScenarioResult, o: Outcome) -> dict[str, Any]:
+    return {
+        "mode": verdicts.mode(o),
+        "glyph": verdicts.glyph(o),
+        "word": verdicts.word(o),
+        "supported": o.status is not Status.UNSUPPORTED,
+        "tone": verdicts.tone(o),
+        "figure": verdicts.figure(scenario, o),
+        "reason": tables.reason(o),
+    }
+
+
+def logs(scenario: ScenarioResult | None) -> list[tuple[str, str]]:
     """Return the tracebacks of what failed and the output of what printed, each with a title."""
     return [
-        (f"{title} of {tables.name(o)} ({verdicts.mode(o)})", str(text))
-        for o in reading.outcomes(scenario)
-        for key, title in (("traceback", "Traceback"), ("output", "Output"))
-        if (text := (o.get("diagnostics") or {}).get(key))
+        (f"{title} of {o.implementation} ({verdicts.mode(o)})", text)
+        for o in ([] if scenario is None else scenario.outcomes)
+        for title, text in (
+            ("Traceback", o.traceback if isinstance(o, Unfitted) else ""),
+            ("Output", o.output),
+        )
+        if text
     ]
 
 
@@ -208,17 +214,17 @@ PLAYED_FIELDS = {1: {"weights", "means", "variances"}, 2: {"weights", "means", "
 """What the slider knows how to draw, by the number of columns."""
 
 
-def player(scenario: Entry) -> str:
+def player(scenario: ScenarioResult) -> str:
     """Return the data of a scenario's slider as JSON; empty if it has none."""
     em = reading.lead(scenario, MATCHED)
-    path = reading.record(scenario, (em or {}).get("path"))
-    trace = ((em or {}).get("log_likelihood") or {}).get("trace") or []
+    path = reading.record(scenario, None if em is None else em.path)
     if path is None or em is None or reading.has_sequences(scenario):
         return ""
-    x = points(scenario)
-    fields = {name: a.tolist() for name, a in path.arrays().items()}
+    x, trace, fields = points(scenario), em.log_likelihood.trace, path.arrays()
     steps = len(fields["weights"])
-    if not len(x) or steps < 2 or len(trace) < steps or None in trace[:steps]:
+    if not len(x) or steps < 2 or trace is None or len(trace) < steps:
+        return ""
+    if not np.isfinite(trace[:steps]).all():
         return ""
     D = 1 if x.ndim == 1 else x.shape[1]
     if set(fields) != PLAYED_FIELDS.get(D):
@@ -234,8 +240,8 @@ def player(scenario: Entry) -> str:
         "colours": [(c, style.on_dark(c)) for c in style.COMPONENTS],
         "data": _shortened(few.tolist()),
         "iterations": kept,
-        "trace": [trace[i] for i in kept],
-        "path": {name: _shortened([values[i] for i in kept]) for name, values in fields.items()},
+        "trace": trace[kept].tolist(),
+        "path": {name: _shortened(values[kept].tolist()) for name, values in fields.items()},
     }
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lockstep.comparisons.files import write_whole
 from lockstep.comparisons.implementations import reference
 from lockstep.reports import numbers
 from lockstep.reports.figures import style
-from lockstep.reports.reading import Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console
+
+type Entry = Mapping[str, Any]
+"""A row of the benchmark."""
 
 COLUMNS = ("size", "beside", "ours", "theirs", "ratio", "range", "aim", "fits", "E-steps")
 

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lockstep.comparisons.legible import legible
+from lockstep.comparisons.outcomes import Outcome, PointOutcome, Results, ScenarioResult, Verdict
+from lockstep.models.fits import Status
 from lockstep.reports import numbers, reading, tables, verdicts
-from lockstep.reports.reading import MATCHED, Entry
+from lockstep.reports.reading import MATCHED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
     from rich.table import Table
 
 COLOURS = {"good": "green", "bad": "bold red", "declared": "yellow", "none": "dim", "": ""}
 STATUSES = {
-    "iteration_limit": "limit",
-    "not_converged": "unconverged",
-    "log_likelihood_fell": "fell",
+    Status.ITERATION_LIMIT: "limit",
+    Status.NOT_CONVERGED: "unconverged",
+    Status.LOG_LIKELIHOOD_FELL: "fell",
 }
 """Shorter than on the page."""
 
 
-def print_verdicts(content: dict[str, Any], out_dir: Path, console: Console) -> None:
+def print_verdicts(results: Results, out_dir: Path, console: Console) -> None:
     """Print every verdict, the overall one, and where the report lies.
 
     Parameters
     ----------
-    content : dict
-        As ``results.json``.
+    results : Results
     out_dir : Path
     console : rich.console.Console
     """
@@ -45,9 +48,8 @@ def print_verdicts(content: dict[str, Any], out_dir: Path, console: Console) -> 
         line = Text(plain(text), style=style)
         console.print(Padding(line, (0, 0, 0, indent), expand=False) if indent else line)
 
-    for scenario in content.get("scenarios") or []:
-        title = f"{scenario.get('name')}  {scenario.get('title') or ''}".rstrip()
-        say(title, "bold")
+    for scenario in results.scenarios:
+        say(f"{scenario.name}  {scenario.title}".rstrip(), "bold")
         console.print(_block(scenario, plain), highlight=False)
         for remark in _remarks(scenario):
             say(remark, "dim", 2)
@@ -58,13 +60,13 @@ def print_verdicts(content: dict[str, Any], out_dir: Path, console: Console) -> 
         "in standard deviations, variances relative. Log-likelihoods in nats.",
         "dim",
     )
-    overall = verdicts.overall(content)
+    overall = verdicts.overall(results)
     tone = "good" if overall.ok else "bad"
     say(f"{overall.glyph} {overall.headline}. {overall.detail}.", COLOURS[tone])
     console.print(Text(f"Report: {plain(str(out_dir / 'index.html'))}"), soft_wrap=True)
 
 
-def _block(scenario: Entry, plain: Any) -> Table:
+def _block(scenario: ScenarioResult, plain: Callable[[str], str]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -76,21 +78,19 @@ def _block(scenario: Entry, plain: Any) -> Table:
     for heading in ("train", "held out", "largest", "s"):
         made.add_column(heading, justify="right", no_wrap=True, overflow="crop")
     for mode, title in reading.MODES.items():
-        shown = [o for o in tables.shown(scenario) if o.get("mode") == mode]
+        shown = [o for o in tables.shown(scenario) if o.mode is mode]
         if shown:
             made.add_row(Text(title, style="italic dim"))
         for o in shown:
-            digits = tables.Precision(o)
-            scores = tables.scores(o)
-            train, heldout = (reading.number(scores.get(key)) for key in ("train", "heldout"))
+            digits, scores = tables.Precision(o), reading.scores(o)
             made.add_row(
-                Text(f"  {plain(tables.name(o))}"),
+                Text(f"  {plain(o.implementation)}"),
                 Text(plain(_short(o)), style=COLOURS[verdicts.tone(o)]),
                 plain(_status(o)),
-                plain(digits.nats_at_mean(scenario, train, _decimals(train))),
-                plain(digits.nats(heldout, _decimals(heldout))),
+                plain(digits.nats_at_mean(scenario, _decimals(scores.train))),
+                plain(digits.nats(scores.heldout, _decimals(scores.heldout))),
                 plain(_largest(scenario, o)),
-                plain(numbers.duration(reading.number(o.get("seconds") or None))),
+                plain(numbers.duration(o.seconds or None)),
             )
     return made
 
@@ -100,21 +100,22 @@ def _decimals(value: float | None) -> int:
     return 4 if value is None else max(0, min(4, 8 - len(f"{abs(value):.0f}")))
 
 
-def _short(outcome: Entry) -> str:
+def _short(outcome: Outcome) -> str:
     mark = "*" if verdicts.is_declared(outcome) else ""
-    return f"{verdicts.glyph(outcome)} {verdicts.WORDS.get(str(outcome.get('verdict')), '?')}{mark}"
+    return f"{verdicts.glyph(outcome)} {verdicts.words(outcome.verdict)}{mark}"
 
 
-def _status(outcome: Entry) -> str:
-    if outcome.get("mode") == MATCHED and outcome.get("status") == "iteration_limit":
-        return f"{outcome.get('iterations')} steps"
-    return STATUSES.get(str(outcome.get("status")), verdicts.status(outcome))
+def _status(outcome: Outcome) -> str:
+    stopped = outcome.mode is MATCHED and outcome.status is Status.ITERATION_LIMIT
+    if stopped and isinstance(outcome, PointOutcome):
+        return f"{outcome.iterations} steps"
+    return STATUSES.get(outcome.status, verdicts.status(outcome))
 
 
-def _largest(scenario: Entry, outcome: Entry) -> str:
-    if outcome.get("mode") == MATCHED:
-        agreement = outcome.get("agreement") or {}
-        return numbers.scientific(reading.number(agreement.get("max_scaled_difference")))
+def _largest(scenario: ScenarioResult, outcome: Outcome) -> str:
+    if outcome.mode is MATCHED:
+        agreement = outcome.agreement if isinstance(outcome, PointOutcome) else None
+        return numbers.scientific(None if agreement is None else agreement.max_scaled_difference)
     error = tables.largest_error(outcome)
     if error is not None:
         return numbers.three(error)
@@ -122,18 +123,18 @@ def _largest(scenario: Entry, outcome: Entry) -> str:
     return numbers.DASH if apart is None else f"Δ {numbers.three(apart)}"
 
 
-def _remarks(scenario: Entry) -> list[str]:
+def _remarks(scenario: ScenarioResult) -> list[str]:
     remarks = []
     for o in tables.shown(scenario):
-        who = f"{tables.name(o)} ({verdicts.mode(o)})"
+        who = f"{o.implementation} ({verdicts.mode(o)})"
         if verdicts.is_declared(o):
-            remarks.append(f"* {who}: declared: {o['expected']}")
-        elif o.get("verdict") not in ("agrees", None):
+            remarks.append(f"* {who}: declared: {o.expected}")
+        elif o.verdict is not Verdict.AGREES:
             remarks.append(f"{verdicts.glyph(o)} {who}: {tables.reason(o)}")
     published = verdicts.published_verdict(scenario)
     if published:
         remarks.append(published)
-    remarks += map(str, scenario.get("notes") or [])
+    remarks += scenario.notes
     missing = tables.not_supporting(scenario)
     if missing:
         remarks.append(f"– {missing}")

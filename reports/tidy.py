@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lockstep.comparisons.outcomes import Fitted, PosteriorOutcome, Results, ScenarioResult
 from lockstep.reports import reading
-from lockstep.reports.reading import Entry
 
 RECOVERY = (
     "scenario", "model", "implementation", "mode", "parameter", "truth", "estimate", "sd",
@@ -21,23 +21,20 @@ LOG_LIKELIHOOD = (
 )  # fmt: skip
 
 
-def recovery_rows(content: Entry) -> Iterator[dict[str, Any]]:
+def recovery_rows(results: Results) -> Iterator[dict[str, Any]]:
     """Yield a row for each parameter of each fit, with the columns `RECOVERY`.
 
     ``difference_from_em`` is the absolute difference from em's estimate in the same mode, in the
     parameter's own unit.
     """
-    for scenario in content.get("scenarios") or []:
-        truth = reading.flat(scenario.get("truth"))
-        for o in reading.outcomes(scenario):
-            if not reading.has_fit(o):
-                continue
-            em = reading.lead(scenario, str(o.get("mode")))
-            apart = reading.differences(o, em)
-            sd = reading.flat(o.get("sd"))
-            interval = o.get("interval") or {}
-            lower, upper = (reading.flat(interval.get(end)) for end in ("lower", "upper"))
-            for parameter, estimate in reading.flat(o["parameters"]).items():
+    for scenario in results.scenarios:
+        truth = reading.flat(scenario.truth)
+        for o in reading.fits(scenario):
+            apart = reading.differences(o, reading.lead(scenario, o.mode))
+            sd, interval = reading.flat(o.sd), o.interval
+            lower = reading.flat(None if interval is None else interval.lower)
+            upper = reading.flat(None if interval is None else interval.upper)
+            for parameter, estimate in reading.flat(o.parameters).items():
                 true, low, high = (d.get(parameter) for d in (truth, lower, upper))
                 known = true is not None and low is not None and high is not None
                 yield {
@@ -48,40 +45,38 @@ def recovery_rows(content: Entry) -> Iterator[dict[str, Any]]:
                     "sd": sd.get(parameter),
                     "lower": low,
                     "upper": high,
-                    "interval_kind": interval.get("kind"),
-                    "interval_probability": interval.get("probability"),
+                    "interval_kind": None if interval is None else interval.kind,
+                    "interval_probability": None if interval is None else interval.probability,
                     "covered": low <= true <= high if known else None,  # type: ignore[operator]
                     "abs_error": None if true is None or estimate is None else abs(estimate - true),
                     "difference_from_em": apart.get(parameter),
                 }
 
 
-def log_likelihood_rows(content: Entry) -> Iterator[dict[str, Any]]:
+def log_likelihood_rows(results: Results) -> Iterator[dict[str, Any]]:
     """Yield a row for each log-likelihood, with the columns `LOG_LIKELIHOOD`.
 
     ``difference_from_best`` compares with the best point fit on the training data, and with the
     highest figure of any fit on the held-out data. A mean over draws is not ranked and has none,
     nor has a fit that degenerated: its likelihood is that of a spike.
     """
-    for scenario in content.get("scenarios") or []:
-        best = {
-            "train": reading.number(scenario.get("best_log_likelihood")),
-            "heldout": reading.best_heldout(scenario),
-        }
-        for o in reading.outcomes(scenario):
-            scores = o.get("log_likelihood") or {}
-            for which, quantity, key in (
-                ("train", "at_estimate", "train"),
-                ("train", "mean_over_draws", "train_mean"),
-                ("heldout", "at_estimate", "heldout"),
-                ("heldout", "log_predictive", "heldout_predictive"),
+    for scenario in results.scenarios:
+        best_train, best_heldout = scenario.best_log_likelihood, reading.best_heldout(scenario)
+        for o in reading.fits(scenario):
+            s = o.log_likelihood
+            over = o.log_likelihood if isinstance(o, PosteriorOutcome) else None
+            for which, quantity, value in (
+                ("train", "at_estimate", s.train),
+                ("train", "mean_over_draws", None if over is None else over.train_mean),
+                ("heldout", "at_estimate", s.heldout),
+                ("heldout", "log_predictive", None if over is None else over.heldout_predictive),
             ):
-                value = reading.number(scores.get(key))
                 if value is None:
                     continue
-                n = scenario.get(f"n_{which}")
+                n, top = scenario.n_heldout, best_heldout
+                if which == "train":
+                    n, top = scenario.n_train, best_train
                 ranked = quantity != "mean_over_draws" and not reading.is_degenerate(o)
-                top = best[which] if ranked else None
                 yield {
                     **_identity(scenario, o),
                     "set": which,
@@ -89,16 +84,16 @@ def log_likelihood_rows(content: Entry) -> Iterator[dict[str, Any]]:
                     "n": n,
                     "value": value,
                     "per_observation": value / n if n else None,
-                    "difference_from_best": None if top is None else value - top,
+                    "difference_from_best": value - top if ranked and top is not None else None,
                 }
 
 
-def _identity(scenario: Entry, outcome: Entry) -> dict[str, Any]:
+def _identity(scenario: ScenarioResult, outcome: Fitted) -> dict[str, Any]:
     return {
-        "scenario": scenario.get("name"),
-        "model": scenario.get("model"),
-        "implementation": outcome.get("implementation"),
-        "mode": outcome.get("mode"),
+        "scenario": scenario.name,
+        "model": scenario.model,
+        "implementation": outcome.implementation,
+        "mode": outcome.mode,
     }
 
 

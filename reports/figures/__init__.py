@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lockstep.comparisons.outcomes import Results, ScenarioResult
 from lockstep.comparisons.scenarios import scenarios
 from lockstep.reports import reading
 from lockstep.reports.figures import chains, checks, fits, mixtures, posteriors, small_samples
 from lockstep.reports.figures.style import Drawn, house_style, render
-from lockstep.reports.reading import Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,14 +24,13 @@ STUDIES = ""
 
 
 def draw_all(
-    content: Entry, draws: Mapping[tuple[str, str], Parameters]
+    results: Results, draws: Mapping[tuple[str, str], Parameters]
 ) -> dict[str, dict[str, Drawn | str]]:
     """Draw every figure of a report.
 
     Parameters
     ----------
-    content : mapping
-        As ``results.json``.
+    results : Results
     draws : mapping of (scenario, implementation) to Parameters
         Aligned; without them there are no marginals.
 
@@ -41,23 +40,22 @@ def draw_all(
         Figures by scenario and by what they show; in place of one that failed, why.
     """
     found: dict[str, dict[str, Drawn | str]] = {}
-    for scenario in content.get("scenarios") or []:
-        own = {who: d for (name, who), d in draws.items() if name == scenario.get("name")}
-        found[str(scenario.get("name"))] = draw(scenario, own)
-    known = [s for s in content.get("scenarios") or [] if s.get("name") in scenarios()]
-    if any(reading.is_posterior(o) for s in known for o in reading.outcomes(s)):
+    for scenario in results.scenarios:
+        own = {who: d for (name, who), d in draws.items() if name == scenario.name}
+        found[scenario.name] = draw(scenario, own)
+    if any(s.name in scenarios() and reading.posteriors(s) for s in results.scenarios):
         study = small_samples.drawn()
         if study is not None:
             found[STUDIES] = {study.what: study}
     return found
 
 
-def draw(scenario: Entry, draws: Mapping[str, Parameters]) -> dict[str, Drawn | str]:
+def draw(scenario: ScenarioResult, draws: Mapping[str, Parameters]) -> dict[str, Drawn | str]:
     """Draw the figures of one scenario, those that its results allow.
 
     A figure that fails becomes the sentence that says so.
     """
-    makers: dict[str, Callable[[Entry], tuple[Figure, str, str] | None]] = {
+    makers: dict[str, Callable[[ScenarioResult], tuple[Figure, str, str] | None]] = {
         "data": chains.symbols if reading.has_sequences(scenario) else mixtures.data,
         "iterations": mixtures.iterations,
         "log-likelihood": fits.traces,
@@ -79,7 +77,7 @@ def draw(scenario: Entry, draws: Mapping[str, Parameters]) -> dict[str, Drawn | 
                 if made is not None:
                     figure, alt, caption = made
                     svg, png = render(figure)
-                    drawn[what] = Drawn(str(scenario.get("name")), what, alt, caption, svg, png)
+                    drawn[what] = Drawn(scenario.name, what, alt, caption, svg, png)
         except Exception as error:  # noqa: BLE001 - a figure must not take the report with it
             drawn[what] = (
                 f"The figure {what!r} could not be drawn: {type(error).__name__}: {error}."

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lockstep.comparisons.implementations import reference
+from lockstep.comparisons.outcomes import ScenarioResult
 from lockstep.models import Model
-from lockstep.models.records import Floats, Parameters
+from lockstep.models.records import Floats, Integers, Parameters
 from lockstep.reports import numbers, reading
 from lockstep.reports.figures import style
 from lockstep.reports.figures.mixtures import Picture, fitted
-from lockstep.reports.reading import Entry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,14 +30,12 @@ WRITTEN = 160
 """Cells of the matrices that are still written as numbers."""
 
 
-def sequences(scenario: Entry) -> list[Any]:
+def sequences(scenario: ScenarioResult) -> list[Any]:
     """Return the sequences to draw, whole ones as far as they fit."""
     found: list[Any] = []
     left = STEPS
-    for given in scenario.get("data") or []:
-        symbols = np.array(
-            [s for s in given or [] if isinstance(s, int) and s >= 0], dtype=np.int64
-        )
+    for given in scenario.sequences or []:
+        symbols = np.array(given, dtype=np.int64)
         if not len(symbols) or left <= 0 or (found and len(symbols) > left):
             break
         found.append(symbols[:left])
@@ -45,7 +43,7 @@ def sequences(scenario: Entry) -> list[Any]:
     return found
 
 
-def symbols(scenario: Entry) -> Picture | None:
+def symbols(scenario: ScenarioResult) -> Picture | None:
     """Draw the symbols and the probabilities of the states, given all symbols."""
     shown = sequences(scenario)
     if not shown:
@@ -77,9 +75,8 @@ def symbols(scenario: Entry) -> Picture | None:
         style.legend(
             below, handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=6
         )
-    total = sum(len(s or []) for s in scenario.get("data") or [])
+    total = sum(map(len, scenario.sequences or []))
     part = f" The first {len(every):,} of {total:,} steps are drawn." if len(every) < total else ""
-    means = any(reading.is_posterior(o) and reading.has_fit(o) for o in reading.outcomes(scenario))
     several = " Dashed lines part the sequences." if len(shown) > 1 else ""
     shares = np.bincount(every, minlength=V)[:V] / len(every)
     told = ", ".join(f"{n} {s:.0%}" for n, s in list(zip(names, shares))[:12])
@@ -88,13 +85,13 @@ def symbols(scenario: Entry) -> Picture | None:
         f"Observed symbols over {len(every)} steps ({told}), and below the probability of "
         f"{states[0]} at each step, given all symbols, under each fit.",
         "The observed symbols, and what each fit infers of the hidden state from all of them"
-        f"{', posteriors at their mean' if means else ''}."
+        f"{', posteriors at their mean' if reading.posteriors(scenario) else ''}."
         f"{several}{part}",
     )
 
 
 def _probabilities(
-    scenario: Entry, axes: Axes, shown: list[Any], fits: dict[str, Parameters], K: int
+    scenario: ScenarioResult, axes: Axes, shown: list[Any], fits: dict[str, Parameters], K: int
 ) -> tuple[list[Any], list[str]]:
     model = reading.module(scenario)
     handles: list[Any] = []
@@ -108,7 +105,7 @@ def _probabilities(
             handles = list(axes.stackplot(steps, gamma.T, colors=colours, alpha=0.75, lw=0))
             labels = reading.component_names(scenario)
         return handles, labels
-    known = reading.record(scenario, scenario.get("truth"))
+    known = reading.record(scenario, scenario.truth)
     lines: list[tuple[str, Parameters]] = [] if known is None else [("truth", known)]
     for who, parameters in [*lines, *fits.items()]:
         gamma = _smoothed(model, parameters, shown)
@@ -134,43 +131,30 @@ def _smoothed(model: Model, parameters: Parameters, shown: list[Any]) -> Floats 
     return gamma if np.isfinite(gamma).all() else None
 
 
-def matrices(scenario: Entry) -> Picture | None:
+def _stacked(scenario: ScenarioResult) -> list[tuple[str, Parameters]]:
+    """Return whose matrices are drawn: the truth's or what is published, and the fits'."""
+    rows = list(fitted(scenario).items())
+    for who, given in (("truth", scenario.truth), ("published", scenario.reference)):
+        known = reading.record(scenario, given)
+        if known is not None and (who == "truth" or scenario.published):
+            return [(who, known), *rows]
+    return rows
+
+
+def matrices(scenario: ScenarioResult) -> Picture | None:
     """Draw start, transition and emission probabilities of truth and fits, one above the other."""
     if set(reading.module(scenario).Parameters.SPACES) != MATRICES:
         return None
-    rows: list[tuple[str, Parameters]] = []
-    truth = reading.record(scenario, scenario.get("truth"))
-    if truth is not None:
-        rows.append(("truth", truth))
-    elif scenario.get("published"):
-        reference = reading.record(scenario, scenario.get("reference"))
-        rows += [] if reference is None else [("published", reference)]
-    rows += fitted(scenario).items()
+    rows = _stacked(scenario)
     if not rows:
         return None
-    states, names = reading.component_names(scenario), reading.symbol_names(scenario)
-    of_all = f"{len(names):,} symbols"
+    names, of_all = reading.symbol_names(scenario), f"{reading.n_symbols(scenario):,} symbols"
     columns = np.arange(len(names))
     if len(names) > COLUMNS:
         most = np.stack([p.arrays()["emissionprob"] for _, p in rows]).max(axis=(0, 1))
         columns = np.sort(np.argsort(-most, kind="stable")[:COLUMNS])
         names, of_all = [names[v] for v in columns], f"the {COLUMNS} most probable of {of_all}"
-    K, V = len(states), len(names)
-    gap = np.nan
-    blocks = []
-    for _, p in rows:
-        a = p.arrays()
-        space = np.full((K, 1), gap)
-        blocks.append(
-            np.hstack(
-                [
-                    *(a["startprob"][:, None], space, a["transmat"], space),
-                    a["emissionprob"][:, columns],
-                ]
-            )
-        )
-        blocks.append(np.full((1, K + V + 3), gap))
-    image = np.vstack(blocks[:-1])
+    image = np.vstack([block for _, p in rows for block in _blocks(p, columns)][:-1])
     height = 0.62 + min(0.21 * len(image), 6.5)
     figure = style.new_figure(height)
     axes = figure.add_axes((0.20, 0.02, 0.785, 1 - 0.55 / height - 0.02))
@@ -180,16 +164,9 @@ def matrices(scenario: Entry) -> Picture | None:
     )
     axes.set_ylim(len(image) - 0.5, -0.5)
     _write_cells(axes, image)
-    spread = V <= 12
-    heads: dict[float, str] = {0: "start"}
-    if spread:
-        heads |= {2 + k: f"→ {state[:9]}" for k, state in enumerate(states)}
-        heads |= {3 + K + v: symbol[:9] for v, symbol in enumerate(names)}
-    else:
-        heads |= {2 + (K - 1) / 2: "→", 3 + K + (V - 1) / 2: of_all}
-    axes.set_xticks(list(heads), list(heads.values()), fontsize=7.5)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
+    states = reading.component_names(scenario)
+    _head(axes, states, names, of_all)
+    K = len(states)
     axes.set_yticks([i * (K + 1) + k for i in range(len(rows)) for k in range(K)])
     axes.set_yticklabels(
         [
@@ -199,9 +176,6 @@ def matrices(scenario: Entry) -> Picture | None:
         ],
         fontsize=8,
     )
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    first = rows[0][0]
     told = "; ".join(
         f"{who}: stays with "
         + ", ".join(numbers.three(v) for v in np.diag(p.arrays()["transmat"]).tolist())
@@ -210,9 +184,34 @@ def matrices(scenario: Entry) -> Picture | None:
     return (
         figure,
         f"Matrices of start, transition and emission probabilities. {told}.",
-        f"Probabilities of {first} and of every fit, one above the other: where the row's state "
-        "starts, where it goes, and what it shows. Darker is more probable.",
+        f"Probabilities of {rows[0][0]} and of every fit, one above the other: where the row's "
+        "state starts, where it goes, and what it shows. Darker is more probable.",
     )
+
+
+def _blocks(p: Parameters, columns: Integers) -> tuple[Floats, Floats]:
+    """Return the three matrices side by side, and a row that parts them from the next."""
+    a = p.arrays()
+    space = np.full((p.n_components, 1), np.nan)
+    shown = a["emissionprob"][:, columns]
+    block = np.hstack([a["startprob"][:, None], space, a["transmat"], space, shown])
+    return block, np.full((1, block.shape[1]), np.nan)
+
+
+def _head(axes: Axes, states: list[str], names: list[str], of_all: str) -> None:
+    """Write above each column what it is; of many symbols, how many they are."""
+    K, V = len(states), len(names)
+    heads: dict[float, str] = {0: "start"}
+    if V <= 12:
+        heads |= {2 + k: f"→ {state[:9]}" for k, state in enumerate(states)}
+        heads |= {3 + K + v: symbol[:9] for v, symbol in enumerate(names)}
+    else:
+        heads |= {2 + (K - 1) / 2: "→", 3 + K + (V - 1) / 2: of_all}
+    axes.set_xticks(list(heads), list(heads.values()), fontsize=7.5)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 def _ramp() -> Any:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lockstep.comparisons import implementations
+from lockstep.comparisons.outcomes import (
+    Arrays,
+    PosteriorOutcome,
+    PredictedDensity,
+    PredictedShares,
+    ScenarioResult,
+)
 from lockstep.comparisons.predictive import QUANTILES
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
 from lockstep.reports.figures import style
 from lockstep.reports.figures.mixtures import Picture, points
-from lockstep.reports.figures.posteriors import of
-from lockstep.reports.reading import AS_CONFIGURED, Entry
+from lockstep.reports.figures.posteriors import of, part, small_panels, varying
+from lockstep.reports.reading import AS_CONFIGURED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RANK_PANELS, RANK_BINS = 8, 20
 SHADES = ("#0072b2", "#e69f00", "#009e73", "#d55e00")
@@ -24,15 +33,17 @@ SHADES = ("#0072b2", "#e69f00", "#009e73", "#d55e00")
 PRIOR = "#6e7781"
 
 
-def log_likelihood_over_draws(scenario: Entry) -> Picture | None:
+def log_likelihood_over_draws(scenario: ScenarioResult) -> Picture | None:
     """Draw the posterior of the log-likelihood, with the maximum as a line."""
     shown = {
-        str(o.get("implementation")): histogram
-        for o in reading.outcomes(scenario, AS_CONFIGURED)
+        o.implementation: histogram
+        for o in reading.posteriors(scenario, AS_CONFIGURED)
         if (histogram := _histogram(o)) is not None
     }
-    best = reading.number(scenario.get("best_log_likelihood"))
-    reference = reading.record(scenario, scenario.get("reference"))
+    best, reference = (
+        scenario.best_log_likelihood,
+        reading.record(scenario, scenario.reference),
+    )
     if not shown or best is None or reference is None:
         return None
     from scipy.stats import chi2
@@ -65,10 +76,9 @@ def log_likelihood_over_draws(scenario: Entry) -> Picture | None:
     axes.set_xlabel("log-likelihood of the training data (nats)")
     style.legend(axes, handles, labels, loc="center left", bbox_to_anchor=(1.01, 0.5))
     told = "; ".join(
-        f"{o.get('implementation')} {numbers.fixed(reading.number(s.get('train_mean')), 1)} ± "
-        f"{numbers.three(reading.number(s.get('train_sd')))}"
-        for o in reading.outcomes(scenario, AS_CONFIGURED)
-        if (s := o.get("log_likelihood") or {}).get("train_histogram")
+        f"{o.implementation} {numbers.fixed(o.log_likelihood.train_mean, 1)} ± "
+        f"{numbers.three(o.log_likelihood.train_sd)}"
+        for o in reading.posteriors(scenario, AS_CONFIGURED)
     )
     return (
         figure,
@@ -81,89 +91,36 @@ def log_likelihood_over_draws(scenario: Entry) -> Picture | None:
     )
 
 
-def _histogram(outcome: Entry) -> tuple[Floats, Floats] | None:
-    given = (outcome.get("log_likelihood") or {}).get("train_histogram") or {}
-    edges, counts = (
-        np.array([np.nan if v is None else v for v in given.get(key) or []], dtype=np.float64)
-        for key in ("edges", "counts")
-    )
-    if len(counts) < 1 or len(edges) != len(counts) + 1:
-        return None
-    if not (np.isfinite(edges).all() and np.isfinite(counts).all() and counts.sum() > 0):
-        return None
-    if not (np.diff(edges) > 0).all():
+def _histogram(outcome: PosteriorOutcome) -> tuple[Floats, Floats] | None:
+    given = outcome.log_likelihood.train_histogram
+    edges, counts = given.edges, np.array(given.counts)
+    # Of edges that are no numbers no difference is above zero.
+    if counts.sum() < 1 or len(edges) != len(counts) + 1 or not (np.diff(edges) > 0).all():
         return None
     return edges, counts / counts.sum() / np.diff(edges)
 
 
-def ranks(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | None:
+def ranks(scenario: ScenarioResult, draws: Mapping[str, Parameters]) -> Picture | None:
     """Draw how the ranks of each chain's draws are spread among those of all chains."""
-    chosen = next(
-        (
-            (who, d)
-            for who, d in draws.items()
-            if (reading.find(scenario, who, AS_CONFIGURED) or {})
-            .get("diagnostics", {})
-            .get("r_hat")
-            is not None
-        ),
-        None,
-    )
-    if chosen is None:
+    sampled = [o for o in reading.posteriors(scenario, AS_CONFIGURED) if o.diagnostics.sampled]
+    who = next((who for who in draws if reading.find(sampled, who) is not None), None)
+    if who is None:
         return None
-    from scipy.stats import binom, rankdata
-
-    who, drawn = chosen
-    parameters = [
-        p for p in reading.flat(drawn.draw(0, 0).to_dict()) if not reading.is_redundant(scenario, p)
-    ]
-    shown = [p for p in parameters if np.ptp(of(drawn, p)) > 0][:RANK_PANELS]
-    chains = next(iter(drawn.arrays().values())).shape[0]
+    parameters = varying(scenario, draws[who])
+    shown = [p for p in parameters if np.ptp(of(draws[who], p)) > 0][:RANK_PANELS]
+    chains = draws[who].lead[0]
     if not shown or chains < 2:
         return None
-    length = of(drawn, shown[0]).size // chains
-    bins = min(RANK_BINS, max(2, length // 10))
-    columns = min(4, len(shown))
-    rows = math.ceil(len(shown) / columns)
-    height = 0.55 + 1.15 * rows
-    figure = style.new_figure(height)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(0.02, 0.12 / height, 0.98, 1 - 0.55 / height, 0.10, 0.45)
-    for axes in grid.ravel()[len(shown) :]:
-        axes.set_axis_off()
-    low, high = (binom.ppf(q, length, 1 / bins) * bins / length for q in (0.005, 0.995))
-    edges = np.linspace(0, 1, bins + 1)
-    for axes, parameter in zip(grid.ravel(), shown):
-        values = of(drawn, parameter)
-        share = (rankdata(values) - 0.5) / values.size
-        axes.axhspan(low, high, color=style.RULE, lw=0)
-        axes.axhline(1, color=style.INK, lw=0.6)
-        farthest = 0.5
-        for c, chain in enumerate(share.reshape(chains, length)):
-            heights = np.histogram(chain, edges)[0] * bins / length
-            farthest = max(farthest, float(np.abs(heights - 1).max()))
-            axes.stairs(heights, edges, baseline=None, color=SHADES[c % len(SHADES)], lw=1.1)
+    figure, panels = small_panels(len(shown), 0.55, 1.15, (0.12, 0.10, 0.45))
+    for axes, parameter in zip(panels, shown):
+        _ranked(axes, of(draws[who], parameter).reshape(chains, -1))
         axes.set_title(parameter, fontsize=8, pad=3)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.set_xlim(0, 1)
-        axes.set_ylim(1 - 1.05 * min(farthest, 1), 1 + 1.05 * farthest)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-    handles = [
-        grid[0, 0].plot([], [], color=SHADES[c % len(SHADES)], lw=1.4)[0] for c in range(chains)
-    ]
     figure.legend(
-        handles,
+        [panels[0].plot([], [], color=SHADES[c % len(SHADES)], lw=1.4)[0] for c in range(chains)],
         [f"chain {c + 1}" for c in range(chains)],
         loc="upper left",
         ncols=6,
         bbox_to_anchor=(0.005, 1.0),
-    )
-    part = (
-        f" {len(shown)} of {len(parameters)} parameters are drawn."
-        if len(shown) < len(parameters)
-        else ""
     )
     return (
         figure,
@@ -171,42 +128,60 @@ def ranks(scenario: Entry, draws: Mapping[str, Parameters]) -> Picture | None:
         "among all draws, as a histogram.",
         f"Rank plots of {who}: where the draws of each chain rank among those of all chains. "
         "Chains that sample the same distribution have level histograms; the band holds 99% of a "
-        f"bin's counts if draws are independent, which those of a chain are only nearly.{part}",
+        "bin's counts if draws are independent, which those of a chain are only nearly."
+        f"{part(shown, parameters)}",
     )
 
 
-def elbo(scenario: Entry) -> Picture | None:
+def _ranked(axes: Axes, values: Floats) -> None:
+    """Draw the ranks of one parameter, shape (chain, draw)."""
+    from scipy.stats import binom, rankdata
+
+    length = values.shape[1]
+    bins = min(RANK_BINS, max(2, length // 10))
+    low, high = (binom.ppf(q, length, 1 / bins) * bins / length for q in (0.005, 0.995))
+    edges = np.linspace(0, 1, bins + 1)
+    share = (rankdata(values.ravel()) - 0.5) / values.size
+    axes.axhspan(low, high, color=style.RULE, lw=0)
+    axes.axhline(1, color=style.INK, lw=0.6)
+    farthest = 0.5
+    for c, chain in enumerate(share.reshape(values.shape)):
+        heights = np.histogram(chain, edges)[0] * bins / length
+        farthest = max(farthest, float(np.abs(heights - 1).max()))
+        axes.stairs(heights, edges, baseline=None, color=SHADES[c % len(SHADES)], lw=1.1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlim(0, 1)
+    axes.set_ylim(1 - 1.05 * min(farthest, 1), 1 + 1.05 * farthest)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def elbo(scenario: ScenarioResult) -> Picture | None:
     """Draw the ELBO of the variational fits as they climb."""
-    shown = {}
-    for o in reading.outcomes(scenario, AS_CONFIGURED):
-        given = o.get("elbo") or {}
-        step, mean, error = (
-            np.array([np.nan if v is None else v for v in given.get(key) or []], dtype=np.float64)
-            for key in ("step", "mean", "error")
-        )
-        if len(step) > 1 and np.isfinite(mean).all() and np.isfinite(step).all():
-            shown[str(o.get("implementation"))] = (o, step, mean, error)
+    shown = {
+        o.implementation: o.elbo
+        for o in reading.posteriors(scenario, AS_CONFIGURED)
+        if o.elbo is not None and len(o.elbo.step) > 1 and np.isfinite(o.elbo.mean).all()
+    }
     if not shown:
         return None
     figure = style.new_figure(2.3)
     axes = figure.add_axes((0.095, 0.20, 0.70, 0.74))
     handles, told = [], []
     ends = []
-    for who, (o, step, mean, error) in shown.items():
+    for who, trace in shown.items():
+        step, mean, error = trace.step, trace.mean, trace.error
         band = axes.fill_between(
             step, mean - 2 * error, mean + 2 * error, color=style.colour(who), alpha=0.18, lw=0
         )
         style.owned(band, who)
         (line,) = axes.plot(step, mean, color=style.colour(who), lw=1.3)
         handles.append(style.owned(line, who))
-        d = o.get("diagnostics") or {}
-        last = reading.number(d.get("elbo")) or float(mean[-1])
+        last = float(mean[-1]) if trace.final is None else trace.final
         ends += [last, float(np.quantile(mean, 0.1))]
-        how = {True: "settled", False: "still rising"}.get(bool(d.get("settled")), "")
-        told.append(
-            f"{who} {numbers.fixed(last, 1)} after {int(d.get('steps') or step[-1]):,} steps"
-            f"{', ' + how if how else ''}"
-        )
+        how = "settled" if trace.settled else "still rising"
+        told.append(f"{who} {numbers.fixed(last, 1)} after {trace.steps:,} steps, {how}")
     room = max(max(ends) - min(ends), 2.0)
     axes.set_ylim(max(ends) - 2.5 * room, max(ends) + 0.5 * room)
     axes.set_xlabel("step")
@@ -224,28 +199,22 @@ def elbo(scenario: Entry) -> Picture | None:
     )
 
 
-def predictive(scenario: Entry) -> Picture | None:
+def predictive(scenario: ScenarioResult) -> Picture | None:
     """Draw what prior and posterior say the data should look like, and the data."""
-    given = [g for g in scenario.get("predictive_check") or [] if (g or {}).get("bands")]
-    if not given:
-        return None
-    return (
-        _shares(scenario, given[0])
-        if reading.has_sequences(scenario)
-        else _densities(scenario, given)
-    )
+    given = scenario.predictive_check or []
+    shares = [panel for panel in given if isinstance(panel, PredictedShares)]
+    densities = [panel for panel in given if isinstance(panel, PredictedDensity)]
+    if shares:
+        return _shares(scenario, shares[0])
+    return _densities(scenario, densities) if densities else None
 
 
-def _bands(panel: Entry) -> dict[str, Floats]:
-    found = {}
-    for who, rows in (panel.get("bands") or {}).items():
-        array = np.array(
-            [[np.nan if v is None else v for v in row or []] for row in rows or []],
-            dtype=np.float64,
-        )
-        if array.ndim == 2 and len(array) == len(QUANTILES) and np.isfinite(array).all():
-            found[str(who)] = array
-    return found
+def _bands(given: Arrays) -> dict[str, Floats]:
+    return {
+        who: bands
+        for who, bands in given.items()
+        if len(bands) == len(QUANTILES) and np.isfinite(bands).all()
+    }
 
 
 def _shade(who: str) -> str:
@@ -259,7 +228,7 @@ def _chosen(bands: Mapping[str, Floats]) -> list[str]:
     return [who for who in ("prior", *best[:1]) if who in bands]
 
 
-def _densities(scenario: Entry, given: list[Entry]) -> Picture | None:
+def _densities(scenario: ScenarioResult, given: list[PredictedDensity]) -> Picture | None:
     x = points(scenario)
     if not len(x):
         return None
@@ -271,21 +240,21 @@ def _densities(scenario: Entry, given: list[Entry]) -> Picture | None:
     figure.subplots_adjust(0.03, 0.19, 0.98, 0.84, 0.08)
     handles: dict[str, Any] = {}
     for axes, (d, panel) in zip(grid, panels):
-        bands, at = _bands(panel), np.array(panel.get("grid") or [], dtype=np.float64)
+        bands, at = _bands(panel.bands), panel.grid
         heights, edges = np.histogram(columns[:, d], bins=30, density=True)
         handles["data"] = axes.stairs(
             heights, edges, fill=True, facecolor=style.RULE, edgecolor="#8c959f", lw=0.6
         )
-        for curve in panel.get("prior_draws") or []:
+        for curve in panel.prior_draws:
             axes.plot(at, curve, color=PRIOR, lw=0.5, alpha=0.6)
         for who in _chosen(bands):
-            q, average = bands[who], (panel.get("average") or {}).get(who)
+            q, average = bands[who], panel.average[who]
             if who == "prior":
-                (line,) = axes.plot(at, average or q[2], color=PRIOR, lw=1.5, ls="--")
+                (line,) = axes.plot(at, average, color=PRIOR, lw=1.5, ls="--")
             else:
                 band = axes.fill_between(at, q[0], q[-1], color=style.colour(who), alpha=0.22, lw=0)
                 style.owned(band, who)
-                (line,) = axes.plot(at, average or q[2], color=style.colour(who), lw=1.5)
+                (line,) = axes.plot(at, average, color=style.colour(who), lw=1.5)
                 style.owned(line, who)
             handles[who] = line
         axes.set_xlabel(names[d])
@@ -312,11 +281,8 @@ def _densities(scenario: Entry, given: list[Entry]) -> Picture | None:
     )
 
 
-def _shares(scenario: Entry, panel: Entry) -> Picture | None:
-    bands = _bands(panel)
-    observed = np.array(
-        [np.nan if v is None else v for v in panel.get("observed") or []], dtype=np.float64
-    )
+def _shares(scenario: ScenarioResult, panel: PredictedShares) -> Picture | None:
+    bands, observed = _bands(panel.bands), panel.observed
     if not bands or not len(observed):
         return None
     names = [*reading.symbol_names(scenario), "same again"]

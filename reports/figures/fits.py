@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lockstep.comparisons.implementations import reference
 from lockstep.comparisons.judging import LOCKSTEP
+from lockstep.comparisons.outcomes import Fitted, PointOutcome, ScenarioResult
+from lockstep.models.fits import Status
 from lockstep.models.records import Floats, Integers
 from lockstep.reports import numbers, reading
 from lockstep.reports.figures import style
 from lockstep.reports.figures.mixtures import Picture, points
-from lockstep.reports.reading import AS_CONFIGURED, MATCHED, Entry
+from lockstep.reports.reading import AS_CONFIGURED, MATCHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,10 +27,10 @@ APART = 1e-3
 """Starts whose ends differ by less, in nats, need no picture."""
 
 
-def _trace(outcome: Entry) -> tuple[Integers, Floats] | None:
+def _trace(outcome: PointOutcome) -> tuple[Integers, Floats] | None:
     """Return iterations and log-likelihoods, thinned where there are many."""
-    given = (outcome.get("log_likelihood") or {}).get("trace") or []
-    y = np.array([np.nan if v is None else v for v in given], dtype=np.float64)
+    given = outcome.log_likelihood.trace
+    y = np.empty(0) if given is None else given
     n = np.arange(len(y), dtype=np.int64)
     keep = np.isfinite(y)
     n, y = n[keep], y[keep]
@@ -39,15 +42,15 @@ def _trace(outcome: Entry) -> tuple[Integers, Floats] | None:
     return n, y
 
 
-def traces(scenario: Entry) -> Picture | None:
+def traces(scenario: ScenarioResult) -> Picture | None:
     """Draw the log-likelihood over iterations, matched and as configured."""
     from matplotlib.ticker import MaxNLocator
 
     panels = []
     for mode in (MATCHED, AS_CONFIGURED):
         found = {
-            str(o.get("implementation")): trace
-            for o in reading.outcomes(scenario, mode)
+            o.implementation: trace
+            for o in reading.points(scenario, mode)
             if (trace := _trace(o)) is not None
         }
         if found:
@@ -59,7 +62,7 @@ def traces(scenario: Entry) -> Picture | None:
     figure.subplots_adjust(0.095, 0.16, 0.985, 0.90, 0.24)
     told = []
     for axes, (mode, found) in zip(grid, panels):
-        matched = mode == MATCHED
+        matched = mode is MATCHED
         handles = []
         for who, (n, y) in found.items():
             (line,) = axes.plot(
@@ -87,7 +90,7 @@ def traces(scenario: Entry) -> Picture | None:
         axes.grid(axis="y")
         style.legend(axes, handles, list(found), loc="lower right")
     grid[0].set_ylabel("log-likelihood (nats)")
-    together = any(mode == MATCHED and len(found) > 1 for mode, found in panels)
+    together = any(mode is MATCHED and len(found) > 1 for mode, found in panels)
     return (
         figure,
         f"Log-likelihood traces: {'; '.join(told)}.",
@@ -97,17 +100,15 @@ def traces(scenario: Entry) -> Picture | None:
     )
 
 
-def lockstep(scenario: Entry) -> Picture | None:
+def lockstep(scenario: ScenarioResult) -> Picture | None:
     """Draw the largest difference from em at each matched iteration."""
     from matplotlib.ticker import MaxNLocator
 
-    found = {}
-    for o in reading.outcomes(scenario, MATCHED):
-        by = (o.get("agreement") or {}).get("by_iteration") or []
-        if by:
-            found[str(o.get("implementation"))] = np.array(
-                [np.nan if v is None else v for v in by], dtype=np.float64
-            )
+    found = {
+        o.implementation: o.agreement.by_iteration
+        for o in reading.points(scenario, MATCHED)
+        if o.agreement is not None
+    }
     if not found:
         return None
     figure = style.new_figure(2.1)
@@ -157,14 +158,13 @@ def lockstep(scenario: Entry) -> Picture | None:
     )
 
 
-def starts(scenario: Entry) -> Picture | None:
+def starts(scenario: ScenarioResult) -> Picture | None:
     """Draw where em's random starts ended, if not all in one place."""
     em = reading.lead(scenario, AS_CONFIGURED)
-    given = ((em or {}).get("diagnostics") or {}).get("starts") or []
     ends = sorted(
-        (v, str(s.get("status")))
-        for s in given
-        if (v := reading.number(s.get("log_likelihood"))) is not None
+        (start.log_likelihood, start.status)
+        for start in ([] if em is None else em.starts)
+        if start.log_likelihood is not None
     )
     if len(ends) < 2 or ends[-1][0] - ends[0][0] < APART:
         return None
@@ -172,7 +172,7 @@ def starts(scenario: Entry) -> Picture | None:
     axes = figure.add_axes((0.095, 0.45 / (0.75 + 0.17 * len(ends)), 0.80, 0.86 - 0.3 / len(ends)))
     best = ends[-1][0]
     for i, (value, status) in enumerate(ends):
-        sound = status == "converged"
+        sound = status is Status.CONVERGED
         axes.plot([ends[0][0], value], [i, i], color=style.RULE, lw=1)
         axes.plot(value, i, "o" if sound else "X", ms=6, color=style.colour(reference("point")))
         short = "best" if best - value < APART else f"{numbers.three(best - value)} nats short"
@@ -199,12 +199,12 @@ def starts(scenario: Entry) -> Picture | None:
     )
 
 
-def recovery(scenario: Entry) -> Picture | None:
+def recovery(scenario: ScenarioResult) -> Picture | None:
     """Draw every estimate as a distance from the truth, or from em's where there is none."""
-    fits = [o for o in reading.outcomes(scenario, AS_CONFIGURED) if reading.has_fit(o)]
-    truth = reading.flat(scenario.get("truth"))
+    fits = reading.fits(scenario, AS_CONFIGURED)
+    truth = reading.flat(scenario.truth)
     em = reading.lead(scenario, AS_CONFIGURED)
-    zero = truth or reading.flat((em or {}).get("parameters"))
+    zero = truth or reading.flat(None if em is None else em.parameters)
     if not zero or not fits or (not truth and len(fits) < 2):
         return None
     parameters = [p for p in zero if zero[p] is not None and not reading.is_redundant(scenario, p)]
@@ -234,7 +234,7 @@ def recovery(scenario: Entry) -> Picture | None:
     every = sum(map(len, own.values())) == len(parameters)
     part = "" if every else f" At most {ROWS} parameters of a kind are drawn."
     worst = "; ".join(
-        f"{o.get('implementation')} at most {numbers.three(_farthest(o, zero))}" for o in fits
+        f"{o.implementation} at most {numbers.three(_farthest(o, zero))}" for o in fits
     )
     origin = "the truth" if truth else "em's estimate"
     bars = _bars(fits, truth=bool(truth))
@@ -245,22 +245,22 @@ def recovery(scenario: Entry) -> Picture | None:
     )
 
 
-def _bars(fits: list[Entry], *, truth: bool) -> str:
+def _bars(fits: Sequence[Fitted], *, truth: bool) -> str:
     """Return what the bars are, and how often they should hold the truth."""
     kinds = reading.interval_kinds(fits)
     promise = "; each kind should cross the line as often as its probability says" if truth else ""
     return f"; bars are intervals ({kinds}){promise}" if kinds else ""
 
 
-def _farthest(outcome: Entry, zero: dict[str, float | None]) -> float | None:
+def _farthest(outcome: Fitted, zero: dict[str, float | None]) -> float | None:
     apart = {
         p: None if v is None or (z := zero.get(p)) is None else abs(v - z)
-        for p, v in reading.flat(outcome["parameters"]).items()
+        for p, v in reading.flat(outcome.parameters).items()
     }
     return reading.largest(apart)
 
 
-def _units(scenario: Entry, parameters: list[str]) -> tuple[dict[str, float], bool]:
+def _units(scenario: ScenarioResult, parameters: list[str]) -> tuple[dict[str, float], bool]:
     """Return what to divide each parameter by: the data's spread where coordinates differ much."""
     ones = dict.fromkeys(parameters, 1.0)
     x = points(scenario)
@@ -280,7 +280,7 @@ def _units(scenario: Entry, parameters: list[str]) -> tuple[dict[str, float], bo
 def _forest(
     axes: Axes,
     parameters: list[str],
-    fits: list[Entry],
+    fits: Sequence[Fitted],
     zero: dict[str, float | None],
     units: dict[str, float],
     handles: dict[str, Any],
@@ -290,9 +290,9 @@ def _forest(
     offsets = np.linspace(-0.3, 0.3, len(fits)) if len(fits) > 1 else [0.0]
     axes.axvline(0, color=style.INK, lw=1)
     for o, offset in zip(fits, offsets):
-        who = str(o.get("implementation"))
-        values, interval = reading.flat(o["parameters"]), o.get("interval") or {}
-        lower, upper = reading.flat(interval.get("lower")), reading.flat(interval.get("upper"))
+        who, values, interval = o.implementation, reading.flat(o.parameters), o.interval
+        lower = reading.flat(None if interval is None else interval.lower)
+        upper = reading.flat(None if interval is None else interval.upper)
         at, rows, ends, bars = [], [], [], []
         for i, p in enumerate(parameters):
             value, origin, unit = values.get(p), zero[p], units[p]

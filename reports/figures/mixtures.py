@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lockstep.comparisons.implementations import reference
+from lockstep.comparisons.outcomes import PointOutcome, ScenarioResult
 from lockstep.models import Model
 from lockstep.models.records import Floats, Parameters
 from lockstep.reports import numbers, reading
 from lockstep.reports.figures import style
-from lockstep.reports.reading import AS_CONFIGURED, MATCHED, Entry
+from lockstep.reports.reading import AS_CONFIGURED, MATCHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,23 +35,20 @@ type Picture = tuple[Figure, str, str]
 """A figure, its description for who cannot see it, and its caption."""
 
 
-def fitted(scenario: Entry) -> dict[str, Parameters]:
+def fitted(scenario: ScenarioResult) -> dict[str, Parameters]:
     """Return each implementation's estimate: as configured, or else matched."""
     found: dict[str, Parameters] = {}
     for mode in (AS_CONFIGURED, MATCHED):
-        for outcome in reading.outcomes(scenario, mode):
-            parameters = reading.record(scenario, outcome.get("parameters"))
+        for o in reading.fits(scenario, mode):
+            parameters = reading.record(scenario, o.parameters)
             if parameters is not None:
-                found.setdefault(str(outcome.get("implementation")), parameters)
+                found.setdefault(o.implementation, parameters)
     return found
 
 
-def points(scenario: Entry) -> Floats:
+def points(scenario: ScenarioResult) -> Floats:
     """Return the data to draw, shape (N,) or (N, D)."""
-    try:
-        x = np.array(scenario.get("data") or [], dtype=np.float64)
-    except (TypeError, ValueError):
-        return np.empty(0)
+    x = np.empty(0) if scenario.data is None else scenario.data
     return x[np.isfinite(x.reshape(len(x), -1)).all(axis=1)] if x.size else np.empty(0)
 
 
@@ -59,7 +57,7 @@ def selection(x: Floats) -> Floats:
     return x[:: max(1, math.ceil(len(x) / SHOWN))]
 
 
-def data(scenario: Entry) -> Picture | None:
+def data(scenario: ScenarioResult) -> Picture | None:
     """Draw the data with every method's fit."""
     x = points(scenario)
     if not len(x):
@@ -71,10 +69,10 @@ def data(scenario: Entry) -> Picture | None:
     return _histogram(scenario, columns[:, 0])
 
 
-def _histogram(scenario: Entry, x: Floats) -> Picture | None:
+def _histogram(scenario: ScenarioResult, x: Floats) -> Picture | None:
     """Draw the seed's picture: the histogram, the mixture density and its components."""
     fits, shows = fitted(scenario), reading.module(scenario).shows
-    truth = reading.record(scenario, scenario.get("truth"))
+    truth = reading.record(scenario, scenario.truth)
     figure = style.new_figure(3.6)
     axes = figure.add_axes((0.075, 0.14, 0.905, 0.82))
     low, high = float(x.min()), float(x.max())
@@ -125,12 +123,8 @@ def _histogram(scenario: Entry, x: Floats) -> Picture | None:
         figure,
         f"Histogram of the data with the fitted mixture densities. {told}.",
         "The data, the components that em found, and the mixture density of every method"
-        + (", posteriors at their mean." if _has_posterior(scenario) else "."),
+        + (", posteriors at their mean." if reading.posteriors(scenario) else "."),
     )
-
-
-def _has_posterior(scenario: Entry) -> bool:
-    return any(reading.is_posterior(o) and reading.has_fit(o) for o in reading.outcomes(scenario))
 
 
 def _located(parameters: Parameters) -> list[tuple[float, float]]:
@@ -158,10 +152,10 @@ def ellipses(parameters: Any) -> list[Floats]:
     return outlines
 
 
-def _scatter(scenario: Entry, x: Floats) -> Picture | None:
+def _scatter(scenario: ScenarioResult, x: Floats) -> Picture | None:
     """Draw points by responsibility, the density's contours, and every method's ellipses."""
     fits = {who: in_the_plane(p) for who, p in fitted(scenario).items()}
-    truth = reading.record(scenario, scenario.get("truth"))
+    truth = reading.record(scenario, scenario.truth)
     D = x.shape[1]
     lead = reference("point") if reference("point") in fits else next(iter(fits), None)
     figure = style.new_figure(5.4, 7.2)
@@ -265,7 +259,7 @@ def shades(r: Floats, *, pure: bool) -> Iterator[tuple[str, Any]]:
         yield to_hex(np.clip(kind @ corners, 0, 1)), which.ravel() == i
 
 
-def iterations(scenario: Entry) -> Picture | None:
+def iterations(scenario: ScenarioResult) -> Picture | None:
     """Draw the notebook's ten panels: responsibilities as EM goes on."""
     if "covariances" not in reading.module(scenario).Parameters.SPACES:
         return None
@@ -310,7 +304,7 @@ def iterations(scenario: Entry) -> Picture | None:
         if path.n_components == 2
         else "by a blend of their components' colours"
     )
-    order = em.get("order") or []
+    order = em.order
     swapped = (
         " These labels came out in another order than that of the rest of the page, so the "
         "colours are exchanged here."
@@ -333,20 +327,15 @@ def panel_iterations(steps: int) -> list[int]:
     return [it + 1 for it in range(1, steps + 1, stride)][:PANELS]
 
 
-def own_path(scenario: Entry, em: Mapping[str, Any] | None) -> Parameters | None:
+def own_path(scenario: ScenarioResult, em: PointOutcome | None) -> Parameters | None:
     """Return em's path with the components in the order in which that fit numbers them."""
-    if em is None:
-        return None
-    path = reading.record(scenario, em.get("path"))
-    order = em.get("order")
-    if path is None or not order:
-        return path
-    return path.relabelled(np.argsort(order))
+    path = None if em is None else reading.record(scenario, em.path)
+    return path if path is None or em is None else path.relabelled(np.argsort(em.order))
 
 
-def _limits(scenario: Entry, x: Floats) -> tuple[Floats, Floats]:
+def _limits(scenario: ScenarioResult, x: Floats) -> tuple[Floats, Floats]:
     low, high = x[:, :2].min(axis=0), x[:, :2].max(axis=0)
-    if limits := (scenario.get("labels") or {}).get("limits"):
+    if limits := scenario.labels.limits:
         return np.full(2, float(limits[0])), np.full(2, float(limits[1]))
     margin = 0.08 * (high - low)
     return low - margin, high + margin
