@@ -83,6 +83,10 @@ bench: env  ## Time the estimators beside the libraries and write docs/benchmark
 vectors: env  ## Make the conformance vectors anew, at 50 digits
 	@$(BIN)/python -m lockstep.comparisons.vectors.generate
 
+.PHONY: schema
+schema: env  ## Write the JSON Schema of results.json anew
+	@$(BIN)/python -m lockstep.comparisons.results_file docs/results.schema.json
+
 .PHONY: validation
 validation: env  ## Validate right and wrong implementations, and write docs/validation.md
 	@$(BIN)/python tests/validated.py

@@ -18,6 +18,10 @@ class ResultsError(ValueError):
     """A file that is not the results of this version of lockstep; the message says why."""
 
 
+DEEPEST = 8
+"""Levels of a nested list."""
+
+
 def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tolist()
@@ -28,7 +32,8 @@ def _plain(value: object) -> object:
 
 def _array(_: type, value: object) -> Array:
     given = np.asarray(value, dtype=object)
-    if not isinstance(value, list) or not {type(v) for v in given.flat} <= {int, float, type(None)}:
+    deep = not 0 < given.ndim <= DEEPEST
+    if deep or not {type(v) for v in given.flat} <= {int, float, type(None)}:
         raise ValueError("Expected nested lists of numbers, all of one length")
     return given.astype(np.float64)
 

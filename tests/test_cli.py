@@ -10,13 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.scenarios import scenarios
-from lockstep.reports import cli, folder
+from lockstep.models.fits import Status
+from lockstep.reports import folder, verdicts
 
 COMMAND = [sys.executable, "-m", "lockstep.reports.cli"]
 
@@ -331,19 +333,25 @@ def test_interrupting_says_how_to_go_on(tmp_path):
 
 def test_a_failed_fit_is_tried_again_next_time():
     def content(status):
-        return {"scenarios": [{"outcomes": [{"status": status}]}]}
+        outcomes = [SimpleNamespace(status=status)]
+        return SimpleNamespace(scenarios=[SimpleNamespace(outcomes=outcomes)])
 
-    assert folder.complete(content("converged"))
-    assert folder.complete(content("unsupported"))
-    assert not folder.complete(content("failed"))
-    assert not folder.complete(content("not_installed"))
+    assert folder.complete(content(Status.CONVERGED))
+    assert folder.complete(content(Status.UNSUPPORTED))
+    assert not folder.complete(content(Status.FAILED))
+    assert not folder.complete(content(Status.NOT_INSTALLED))
 
 
 def test_a_published_figure_that_is_missed_exits_with_1():
-    scenario = {"outcomes": [{"counts_against": False}], "published": [{"matches": None}]}
-    assert cli.agrees({"scenarios": [scenario]})
-    scenario["published"].append({"matches": False})
-    assert not cli.agrees({"scenarios": [scenario]})
+    figure = SimpleNamespace(quantity="means[0]", printed="1.5", matches=None)
+    scenario = SimpleNamespace(
+        name="x", outcomes=[SimpleNamespace(counts_against=False)], published=[figure]
+    )
+    assert not verdicts.against(SimpleNamespace(scenarios=[scenario]))
+    figure.matches = False
+    assert verdicts.against(SimpleNamespace(scenarios=[scenario])) == [
+        "x: published means[0] 1.5 is not matched"
+    ]
 
 
 def test_what_a_killed_run_left_is_cleared_even_if_nothing_has_changed(lockstep, tmp_path):

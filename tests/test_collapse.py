@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from sklearn.mixture import GaussianMixture
 from lockstep.comparisons import agreement, judging, predictive
 from lockstep.comparisons.cache import Timed
 from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.outcomes import Results
 from lockstep.comparisons.own_data import DataError
 from lockstep.comparisons.own_data import scenario as own_scenario
 from lockstep.comparisons.problem import Mode, Problem
@@ -28,6 +28,7 @@ from lockstep.models.fits import PointFit, Status
 from lockstep.models.labels import matching
 from lockstep.reports import figures, reading, tables, terminal, verdicts
 from lockstep.reports.build import rebuild
+from test_outcomes import a_posterior, environment
 
 
 def run(data, K, start, *, n_iter=50, seed=0, also=()):
@@ -58,7 +59,7 @@ def run(data, K, start, *, n_iter=50, seed=0, also=()):
 
 
 def outcome(entry, implementation, mode):
-    return reading.find(entry, implementation, mode)
+    return reading.find(reading.outcomes(entry, mode), implementation)
 
 
 def on_a_line():
@@ -101,20 +102,20 @@ KINDS = ("1d, K=3", "1d, in thousandths", "1d, about 1e6", "2d, a point", "2d, a
 def test_a_matched_spike_is_one_finding_and_never_the_best(kind):
     entry = run(*spiked(kind))
     ours, theirs = (outcome(entry, who, "matched") for who in ("em", "scikit-learn"))
-    assert ours["status"] == theirs["status"] == "degenerate"
-    assert theirs["verdict"] == "agrees"
-    assert not theirs["counts_against"]
-    assert "both found the collapse" in theirs["reason"]
-    assert theirs["agreement"]["units"] == "data"
-    assert theirs["agreement"]["max_scaled_difference"] <= judging.LOCKSTEP
-    sound = [o for o in entry["outcomes"] if o["status"] != "degenerate"]
-    best = entry["best_log_likelihood"]
+    assert ours.status == theirs.status == "degenerate"
+    assert theirs.verdict == "agrees"
+    assert not theirs.counts_against
+    assert "both found the collapse" in theirs.reason
+    assert theirs.agreement.units == "data"
+    assert theirs.agreement.max_scaled_difference <= judging.LOCKSTEP
+    sound = [o for o in entry.outcomes if o.status != "degenerate"]
+    best = entry.best_log_likelihood
     if sound:
-        assert best == pytest.approx(max(o["log_likelihood"]["train"] for o in sound), rel=1e-12)
+        assert best == pytest.approx(max(o.log_likelihood.train for o in sound), rel=1e-12)
     else:
         assert best is None
-    for o in entry["outcomes"]:
-        if o["status"] == "degenerate":
+    for o in entry.outcomes:
+        if o.status == "degenerate":
             assert verdicts.gap(entry, o) is None
             assert verdicts.figure(entry, o) == "degenerate"
 
@@ -141,12 +142,12 @@ def test_a_spike_held_up_by_a_ridge_is_no_maximum(kind):
     )  # fmt: skip
     entry = run(data, K, start, also=[("hmmlearn", kept)])
     found = outcome(entry, "hmmlearn", "as_configured")
-    assert found["status"] == "degenerate"
-    assert found["verdict"] == "differs"
-    assert "a spike held up by its ridge of 1e-06" in found["reason"]
-    assert "nats short" not in found["reason"]
-    em_too = outcome(entry, "em", "as_configured")["status"] == "degenerate"
-    assert found["counts_against"] == (not em_too)
+    assert found.status == "degenerate"
+    assert found.verdict == "differs"
+    assert "a spike held up by its ridge of 1e-06" in found.reason
+    assert "nats short" not in found.reason
+    em_too = outcome(entry, "em", "as_configured").status == "degenerate"
+    assert found.counts_against == (not em_too)
 
 
 def test_a_narrow_component_is_no_spike_and_may_be_the_best():
@@ -154,10 +155,10 @@ def test_a_narrow_component_is_no_spike_and_may_be_the_best():
     x = np.r_[rng.normal(0, 1, 300), rng.normal(50, 0.01, 100)]
     start = gm1.Parameters.of(weights=[0.5, 0.5], means=[0, 50], variances=[1, 1])
     entry = run(x, 2, start)
-    assert all(o["status"] != "degenerate" for o in entry["outcomes"])
+    assert all(o.status != "degenerate" for o in entry.outcomes)
     top = outcome(entry, "em", "as_configured")
-    assert top["verdict"] == "agrees"
-    assert entry["best_log_likelihood"] == pytest.approx(top["log_likelihood"]["train"], rel=1e-9)
+    assert top.verdict == "agrees"
+    assert entry.best_log_likelihood == pytest.approx(top.log_likelihood.train, rel=1e-9)
 
 
 def test_without_a_sound_fit_a_posterior_is_unsettled():
@@ -165,9 +166,7 @@ def test_without_a_sound_fit_a_posterior_is_unsettled():
     prepared = Prepared(data=data, dims={"n_components": K}, start=start)
     own = Scenario("own", "own", gm2.NAME, "", 5, lambda: prepared)
     judge = judging.Judge(own, prepared, [])
-    task = SimpleNamespace(problem=SimpleNamespace(mode=Mode.AS_CONFIGURED), implementation="x")
-    outcome = {"status": "converged", "kind": "posterior", "log_likelihood": {"train": -1.0}}
-    said = judge._verdict(task, None, outcome, None)
+    said = judge._verdict(a_posterior(x=np.zeros(2)), None)
     assert said.verdict == "unsettled"
     assert "no sound fit" in said.reason
 
@@ -179,8 +178,8 @@ def test_parameters_that_are_no_numbers_are_a_failed_row(value):
     broken = gm1.Parameters.of(weights=[0.5, 0.5], means=[0, value], variances=[1, 1])
     fit = PointFit(broken, Status.CONVERGED, "so it says", 3)
     found = outcome(run(x, 2, start, also=[("hmmlearn", fit)]), "hmmlearn", "as_configured")
-    assert found["status"] == found["verdict"] == "failed"
-    assert "means[1]" in found["reason"]
+    assert found.status == found.verdict == "failed"
+    assert "means[1]" in found.reason
 
 
 @pytest.mark.parametrize("variance", [0.0, 1e-300, 5e-324])
@@ -190,7 +189,7 @@ def test_a_variance_of_nothing_is_judged(variance):
     spike = gm1.Parameters.of(weights=[0.9, 0.1], means=[0, 3], variances=[1, variance])
     fit = PointFit(spike, Status.CONVERGED, "so it says", 3)
     found = outcome(run(x, 2, start, also=[("hmmlearn", fit)]), "hmmlearn", "as_configured")
-    assert found["status"] == "degenerate"
+    assert found.status == "degenerate"
     json.dumps(found, allow_nan=False, default=str)
 
 
@@ -204,7 +203,7 @@ def test_a_singular_covariance_is_judged():
     )
     fit = PointFit(flat, Status.CONVERGED, "so it says", 3)
     found = outcome(run(x, 2, start, also=[("hmmlearn", fit)]), "hmmlearn", "as_configured")
-    assert found["status"] == "degenerate"
+    assert found.status == "degenerate"
 
 
 @pytest.mark.parametrize("part", ["matching", "collapsed", "log_likelihood"])
@@ -227,10 +226,10 @@ def test_a_failure_of_the_judge_is_that_rows(part, monkeypatch):
         monkeypatch.setattr(judging.Judge, "_best", lambda _: -60.0)
     entry = run(x, 2, start, also=[("hmmlearn", fit)])
     found = outcome(entry, "hmmlearn", "as_configured")
-    assert found["verdict"] == "failed"
-    assert "could not be judged: LinAlgError: Eigenvalues did not converge" in found["reason"]
-    assert found["diagnostics"]["traceback"]
-    assert outcome(entry, "em", "as_configured")["status"] == "converged"
+    assert found.verdict == "failed"
+    assert "could not be judged: LinAlgError: Eigenvalues did not converge" in found.reason
+    assert found.traceback
+    assert outcome(entry, "em", "as_configured").status == "converged"
 
 
 def test_intervals_and_checks_that_fail_leave_the_rows(monkeypatch):
@@ -244,11 +243,11 @@ def test_intervals_and_checks_that_fail_leave_the_rows(monkeypatch):
     monkeypatch.setattr(judging.Judge, "_prior", wrong)
     entry = run(x, 2, start)
     found = outcome(entry, "em", "as_configured")
-    assert found["verdict"] == "agrees"
-    assert found["interval"] is None
-    assert "no such thing" in found["diagnostics"]["intervals"]
-    assert entry["notes"] == ["The priors could not be computed: ValueError: no such thing."]
-    assert entry["notes"][0] in terminal._remarks(entry)
+    assert found.verdict == "agrees"
+    assert found.interval is None
+    assert "no such thing" in found.details["intervals"]
+    assert entry.notes == ["The priors could not be computed: ValueError: no such thing."]
+    assert entry.notes[0] in terminal._remarks(entry)
 
 
 def test_a_figure_that_fails_is_a_sentence(monkeypatch, tmp_path):
@@ -260,7 +259,7 @@ def test_a_figure_that_fails_is_a_sentence(monkeypatch, tmp_path):
     entry = run(x, 2, start)
     for module, name in ((figures.mixtures, "data"), (figures.fits, "lockstep")):
         monkeypatch.setattr(module, name, wrong)
-    rebuild({"schema_version": 1, "environment": {}, "scenarios": [entry]}, tmp_path)
+    rebuild(Results(environment=environment(), scenarios=[entry]), tmp_path)
     for name in ("report.md", "index.html"):
         text = (tmp_path / name).read_text("utf-8").replace("&#39;", "'")
         assert "The figure 'data' could not be drawn: OverflowError" in text
@@ -386,9 +385,9 @@ def test_rounding_far_from_zero_is_said(monkeypatch):
     data = 1e9 + two_clusters()
     start = gm1.Parameters.of(weights=[0.5, 0.5], means=[1e9, 1e9 + 7], variances=[1, 1])
     found = outcome(run(data, 2, start), "scikit-learn", "matched")
-    if found["verdict"] == "differs":
-        assert "standard deviations from zero, where rounding alone makes" in found["reason"]
-    assert found["agreement"]["max_scaled_difference"] < 1e-2
+    if found.verdict == "differs":
+        assert "standard deviations from zero, where rounding alone makes" in found.reason
+    assert found.agreement.max_scaled_difference < 1e-2
 
 
 # The difference shown
@@ -402,11 +401,11 @@ def test_the_difference_shown_is_the_one_judged_in_any_unit(unit, K):
     start = gm1.Parameters.of(weights=[1 / K] * K, means=q, variances=[x.var()] * K)
     entry = run(x, K, start)
     found = outcome(entry, "scikit-learn", "matched")
-    largest = found["agreement"]["max_scaled_difference"]
-    assert found["verdict"] == "agrees"
+    largest = found.agreement.max_scaled_difference
+    assert found.verdict == "agrees"
     assert largest <= judging.LOCKSTEP
-    assert max(found["agreement"]["by_iteration"]) == largest
-    assert f"{largest:.1e}" in found["reason"]
+    assert max(found.agreement.by_iteration) == largest
+    assert f"{largest:.1e}" in found.reason
     assert tables.largest_difference(entry, found) == largest
     assert verdicts.figure(entry, found) == f"Δ {largest:.1e}"
     assert terminal._largest(entry, found) == f"{largest:.1e}"
@@ -414,13 +413,11 @@ def test_the_difference_shown_is_the_one_judged_in_any_unit(unit, K):
     shown = [float(r.cells[4].text) for r in last.rows if r.cells[4].text]
     assert max(shown) <= judging.LOCKSTEP
     short = outcome(entry, "scikit-learn", "as_configured")
-    ours = outcome(entry, "em", "as_configured")["parameters"]
+    ours = outcome(entry, "em", "as_configured").parameters
     apart = [
-        *np.abs(np.subtract(short["parameters"]["weights"], ours["weights"])),
-        *np.abs(np.subtract(short["parameters"]["means"], ours["means"]))
-        / np.sqrt(ours["variances"]),
-        *np.abs(np.subtract(short["parameters"]["variances"], ours["variances"]))
-        / ours["variances"],
+        *np.abs(np.subtract(short.parameters["weights"], ours["weights"])),
+        *np.abs(np.subtract(short.parameters["means"], ours["means"])) / np.sqrt(ours["variances"]),
+        *np.abs(np.subtract(short.parameters["variances"], ours["variances"])) / ours["variances"],
     ]
     assert tables.largest_difference(entry, short) == pytest.approx(max(apart), rel=1e-12)
 

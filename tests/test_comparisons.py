@@ -14,12 +14,13 @@ import pytest
 from scipy import stats
 
 from conftest import make_case
-from lockstep.comparisons import judging, run
+from lockstep.comparisons import judging, results_file, run
 from lockstep.comparisons.alignment import matching
 from lockstep.comparisons.cache import FitCache, Timed, key
 from lockstep.comparisons.diagnostics import diagnose
 from lockstep.comparisons.files import write_whole
-from lockstep.comparisons.judging import Judge, Verdict
+from lockstep.comparisons.judging import Judge
+from lockstep.comparisons.outcomes import Verdict
 from lockstep.comparisons.problem import Mode, Problem
 from lockstep.comparisons.run import Failure, Task
 from lockstep.comparisons.scenarios import Prepared, Scenario, scenarios
@@ -96,24 +97,24 @@ def test_every_fit_is_scored_by_the_judge_and_put_in_order(separated):
     scenario, prepared = separated
     matched = em.fit(gm1, prepared.start, prepared.data, max_iter=20, tol=-1)
     entry = judged(scenario, prepared, ("em", Mode.MATCHED, matched))
-    (outcome,) = entry["outcomes"]
-    assert outcome["order"] == [1, 0], "the seed's start swaps the labels"
-    np.testing.assert_allclose(outcome["parameters"]["means"], [-2.00724927, 3.00632410], 1e-8)
+    (outcome,) = entry.outcomes
+    assert outcome.order == [1, 0], "the seed's start swaps the labels"
+    np.testing.assert_allclose(outcome.parameters["means"], [-2.00724927, 3.00632410], 1e-8)
     scipy_score = np.log(
         sum(
             w * stats.norm(m, np.sqrt(v)).pdf(prepared.data)
-            for w, m, v in zip(*(outcome["parameters"][k] for k in prepared.truth.arrays()))
+            for w, m, v in zip(*(outcome.parameters[k] for k in prepared.truth.arrays()))
         )
     ).sum()
-    assert outcome["log_likelihood"]["train"] == pytest.approx(scipy_score, rel=1e-12)
-    assert outcome["log_likelihood"]["trace"] == pytest.approx(matched.trace.tolist(), rel=1e-12)
-    assert len(outcome["log_likelihood"]["trace"]) == 21
+    assert outcome.log_likelihood.train == pytest.approx(scipy_score, rel=1e-12)
+    assert outcome.log_likelihood.trace == pytest.approx(matched.trace.tolist(), rel=1e-12)
+    assert len(outcome.log_likelihood.trace) == 21
     errors = np.abs(
-        np.concatenate([outcome["parameters"][k] for k in prepared.truth.arrays()])
+        np.concatenate([outcome.parameters[k] for k in prepared.truth.arrays()])
         - np.concatenate(list(prepared.truth.arrays().values()))
     )
-    assert outcome["recovery"]["max_abs_error"] == pytest.approx(errors.max())
-    assert outcome["recovery"]["rmse"] == pytest.approx(np.sqrt((errors**2).mean()))
+    assert outcome.recovery.max_abs_error == pytest.approx(errors.max())
+    assert outcome.recovery.rmse == pytest.approx(np.sqrt((errors**2).mean()))
 
 
 def test_a_slip_in_an_update_is_seen_in_matched_mode(separated):
@@ -129,11 +130,11 @@ def test_a_slip_in_an_update_is_seen_in_matched_mode(separated):
     entry = judged(
         scenario, prepared, ("em", Mode.MATCHED, right), ("scikit-learn", Mode.MATCHED, wrong)
     )
-    outcome = entry["outcomes"][1]
-    assert outcome["verdict"] == Verdict.DIFFERS
-    assert outcome["counts_against"]
-    assert outcome["agreement"]["max_abs_difference"] > 1e-3
-    assert outcome["agreement"]["by_iteration"][0] == 0
+    outcome = entry.outcomes[1]
+    assert outcome.verdict == Verdict.DIFFERS
+    assert outcome.counts_against
+    assert outcome.agreement.max_abs_difference > 1e-3
+    assert outcome.agreement.by_iteration[0] == 0
 
 
 def test_point_fits_as_configured_are_held_against_the_best(separated):
@@ -146,8 +147,8 @@ def test_point_fits_as_configured_are_held_against_the_best(separated):
         ("em", Mode.AS_CONFIGURED, best),
         ("scikit-learn", Mode.AS_CONFIGURED, short),
     )
-    assert [o["verdict"] for o in entry["outcomes"]] == ["agrees", "differs"]
-    assert "short of the best fit" in entry["outcomes"][1]["reason"]
+    assert [o.verdict for o in entry.outcomes] == ["agrees", "differs"]
+    assert "short of the best fit" in entry.outcomes[1].reason
 
 
 def test_a_declared_disagreement_does_not_count(separated):
@@ -163,10 +164,10 @@ def test_a_declared_disagreement_does_not_count(separated):
         ("em", Mode.AS_CONFIGURED, best),
         ("scikit-learn", Mode.AS_CONFIGURED, short),
     )
-    outcome = entry["outcomes"][1]
-    assert outcome["verdict"] == "differs"
-    assert outcome["expected"] == "for the sake of the test"
-    assert not outcome["counts_against"]
+    outcome = entry.outcomes[1]
+    assert outcome.verdict == "differs"
+    assert outcome.expected == "for the sake of the test"
+    assert not outcome.counts_against
 
 
 def test_a_sound_posterior_agrees_and_is_summarised(separated):
@@ -180,24 +181,24 @@ def test_a_sound_posterior_agrees_and_is_summarised(separated):
         ("em", Mode.AS_CONFIGURED, best),
         ("pymc-nuts", Mode.AS_CONFIGURED, fit),
     )
-    outcome = entry["outcomes"][1]
-    assert outcome["verdict"] == "agrees"
-    assert outcome["status"] == "converged"
-    np.testing.assert_allclose(outcome["parameters"]["means"], fit.draws.means.mean(axis=(0, 1)))
-    assert outcome["interval"]["kind"] == "equal-tailed"
+    outcome = entry.outcomes[1]
+    assert outcome.verdict == "agrees"
+    assert outcome.status == "converged"
+    np.testing.assert_allclose(outcome.parameters["means"], fit.draws.means.mean(axis=(0, 1)))
+    assert outcome.interval.kind == "equal-tailed"
     np.testing.assert_allclose(
-        outcome["interval"]["lower"]["means"], np.quantile(fit.draws.means, 0.025, axis=(0, 1))
+        outcome.interval.lower["means"], np.quantile(fit.draws.means, 0.025, axis=(0, 1))
     )
-    assert outcome["diagnostics"]["r_hat"] < 1.01
+    assert outcome.diagnostics.r_hat < 1.01
     # Independent draws: as many effective as there are, within sampling error.
-    assert outcome["diagnostics"]["ess_bulk"] == pytest.approx(2400, rel=0.2)
+    assert outcome.diagnostics.ess_bulk == pytest.approx(2400, rel=0.2)
     truth = np.concatenate(list(prepared.truth.arrays().values()))
     low, high = (
-        np.concatenate([np.ravel(a) for a in outcome["interval"][end].values()])
-        for end in ("lower", "upper")
+        np.concatenate([np.ravel(a) for a in end.values()])
+        for end in (outcome.interval.lower, outcome.interval.upper)
     )
-    assert outcome["recovery"]["covered"] == ((low <= truth) & (truth <= high)).sum()
-    assert outcome["recovery"]["of"] == 6
+    assert outcome.recovery.covered == ((low <= truth) & (truth <= high)).sum()
+    assert outcome.recovery.of == 6
 
 
 def test_chains_that_differ_only_in_labels_are_one_posterior(separated):
@@ -208,12 +209,11 @@ def test_chains_that_differ_only_in_labels_are_one_posterior(separated):
     swapped[:2] = [1, 0]
     swapped[2:] = [0, 1]
     fit = replace(fit, draws=fit.draws.relabelled(swapped))
-    raw, _ = diagnose(fit.draws, fit)
-    assert raw["r_hat"] > 1.5
+    assert diagnose(fit.draws, fit).r_hat > 1.5
     entry = judged(scenario, prepared, ("pymc-nuts", Mode.AS_CONFIGURED, fit))
-    outcome = entry["outcomes"][0]
-    assert outcome["diagnostics"]["r_hat"] < 1.01
-    assert outcome["diagnostics"]["relabelled_draws"] == 1200
+    outcome = entry.outcomes[0]
+    assert outcome.diagnostics.r_hat < 1.01
+    assert outcome.diagnostics.relabelled_draws == 1200
 
 
 @pytest.mark.parametrize(
@@ -242,11 +242,11 @@ def test_a_bad_posterior_is_shown_as_bad(separated, spoil, message):
         ("em", Mode.AS_CONFIGURED, best),
         ("pymc-nuts", Mode.AS_CONFIGURED, PosteriorFit(draws, sampled)),
     )
-    outcome = entry["outcomes"][1]
-    assert outcome["status"] == "not_converged"
-    assert outcome["verdict"] == "unsettled"
-    assert outcome["counts_against"]
-    assert message in outcome["reason"]
+    outcome = entry.outcomes[1]
+    assert outcome.status == "not_converged"
+    assert outcome.verdict == "unsettled"
+    assert outcome.counts_against
+    assert message in outcome.reason
 
 
 def test_a_settled_posterior_in_the_wrong_place_differs(separated):
@@ -261,8 +261,8 @@ def test_a_settled_posterior_in_the_wrong_place_differs(separated):
         ("em", Mode.AS_CONFIGURED, best),
         ("pymc-nuts", Mode.AS_CONFIGURED, posterior_about(moved)),
     )
-    assert entry["outcomes"][1]["verdict"] == "differs"
-    assert "below the best fit" in entry["outcomes"][1]["reason"]
+    assert entry.outcomes[1].verdict == "differs"
+    assert "below the best fit" in entry.outcomes[1].reason
 
 
 def test_heldout_predictive_density_is_averaged_over_draws(separated):
@@ -276,15 +276,15 @@ def test_heldout_predictive_density_is_averaged_over_draws(separated):
     ]
     top = max(per_draw)
     expected = top + np.log(np.mean(np.exp(np.array(per_draw) - top)))
-    scores = entry["outcomes"][0]["log_likelihood"]
-    assert scores["heldout_predictive"] == pytest.approx(expected, rel=1e-12)
+    scores = entry.outcomes[0].log_likelihood
+    assert scores.heldout_predictive == pytest.approx(expected, rel=1e-12)
     train = [
         float(gm1.log_likelihood(fit.draws.draw(c, d), prepared.data))
         for c in range(2)
         for d in range(50)
     ]
-    assert scores["train_mean"] == pytest.approx(np.mean(train), rel=1e-12)
-    assert scores["train_sd"] == pytest.approx(np.std(train, ddof=1), rel=1e-9)
+    assert scores.train_mean == pytest.approx(np.mean(train), rel=1e-12)
+    assert scores.train_sd == pytest.approx(np.std(train, ddof=1), rel=1e-9)
 
 
 def test_scoring_in_pieces_changes_nothing(monkeypatch, case):
@@ -305,14 +305,14 @@ def test_failures_are_rows_and_do_not_stop_the_rest(separated):
         ("hmmlearn", Mode.AS_CONFIGURED, Failure(Status.UNSUPPORTED, "no mixtures")),
         ("scikit-learn", Mode.AS_CONFIGURED, Failure(Status.NOT_INSTALLED, "No module")),
     )
-    found = [(o["status"], o["verdict"], o["counts_against"]) for o in entry["outcomes"]]
+    found = [(o.status, o.verdict, o.counts_against) for o in entry.outcomes]
     assert found == [
         ("converged", "agrees", False),
         ("failed", "failed", True),
         ("unsupported", "not_run", False),
         ("not_installed", "not_run", False),
     ]
-    json.dumps(entry, allow_nan=False)
+    json.loads(results_file.encode(entry), parse_constant=pytest.fail)
 
 
 def test_an_impossible_data_set_is_null_in_json_and_differs():
@@ -328,9 +328,9 @@ def test_an_impossible_data_set_is_null_in_json_and_differs():
         prepared,
         ("em", Mode.AS_CONFIGURED, PointFit(sure, Status.CONVERGED, "", 1)),
     )
-    assert entry["outcomes"][0]["log_likelihood"]["train"] is None
-    assert entry["outcomes"][0]["verdict"] == "differs"
-    json.dumps(entry, allow_nan=False)
+    assert entry.outcomes[0].log_likelihood.train is None
+    assert entry.outcomes[0].verdict == "differs"
+    json.loads(results_file.encode(entry), parse_constant=pytest.fail)
 
 
 def test_published_figures_stand_beside_ours():
@@ -338,13 +338,13 @@ def test_published_figures_stand_beside_ours():
     prepared = scenario.prepare()
     fit = em.fit(scenario_model(scenario), prepared.start, prepared.data)
     entry = judged(scenario, prepared, ("em", Mode.AS_CONFIGURED, fit))
-    assert len(entry["published"]) == 15
-    assert all(figure["matches"] for figure in entry["published"])
+    assert len(entry.published) == 15
+    assert all(figure.matches for figure in entry.published)
     shifted = replace(prepared.published[0], printed="-1130.265")
     entry = judged(
         scenario, replace(prepared, published=(shifted,)), ("em", Mode.AS_CONFIGURED, fit)
     )
-    assert entry["published"][0]["matches"] is False
+    assert entry.published[0].matches is False
 
 
 def scenario_model(scenario):
@@ -464,13 +464,13 @@ def test_finished_fits_are_used_again(tmp_path):
         heard.append((task.implementation, str(task.problem.mode), cached))
 
     plan = quick_plan("em", "hmmlearn")
-    first = compare(plan, FitCache(tmp_path), announce).content["scenarios"]
+    first = compare(plan, FitCache(tmp_path), announce).content.scenarios
     assert heard == [("em", "matched", False), ("em", "as_configured", False)]
     heard.clear()
-    second = compare(plan, FitCache(tmp_path), announce).content["scenarios"]
+    second = compare(plan, FitCache(tmp_path), announce).content.scenarios
     assert heard == [("em", "matched", True), ("em", "as_configured", True)]
-    assert first == second
-    rows = [(o["implementation"], o["mode"], o["status"]) for o in first[0]["outcomes"]]
+    assert list(map(results_file.encode, first)) == list(map(results_file.encode, second))
+    rows = [(o.implementation, o.mode, o.status) for o in first[0].outcomes]
     assert rows == [
         ("em", "matched", "iteration_limit"),
         ("em", "as_configured", "converged"),
@@ -510,7 +510,7 @@ def test_a_scenario_without_truth_or_reference_takes_our_order(separated):
     bare = Prepared(data=prepared.data, dims=prepared.dims, start=prepared.start)
     fit = em.fit(gm1, prepared.start, prepared.data)
     entry = judged(own, bare, ("em", Mode.AS_CONFIGURED, fit))
-    assert entry["outcomes"][0]["order"] == [0, 1]
-    assert entry["truth"] is None
-    assert entry["outcomes"][0]["recovery"] is None
-    assert entry["outcomes"][0]["log_likelihood"]["heldout"] is None
+    assert entry.outcomes[0].order == [0, 1]
+    assert entry.truth is None
+    assert entry.outcomes[0].recovery is None
+    assert entry.outcomes[0].log_likelihood.heldout is None

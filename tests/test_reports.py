@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import html.parser
 import io
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace as changed
 from rich.console import Console
 
 from lockstep import models
-from lockstep.comparisons import judging
+from lockstep.comparisons import judging, outcomes, results_file
 from lockstep.comparisons.cache import Timed
+from lockstep.comparisons.outcomes import PointOutcome, PosteriorOutcome, Results, Unfitted
 from lockstep.comparisons.problem import Mode, Problem
 from lockstep.comparisons.run import Failure, Task
 from lockstep.comparisons.scenarios import Prepared, Published, Scenario, scenarios
-from lockstep.comparisons.suite import Results
+from lockstep.comparisons.suite import Comparison
 from lockstep.models import em
 from lockstep.models.fits import PointFit, PosteriorFit, Status
 from lockstep.reports import numbers, reading, tables, verdicts
 from lockstep.reports.build import benchmark, build, rebuild
 from lockstep.reports.figures import mixtures
+from lockstep.reports.reading import AS_CONFIGURED, MATCHED
 from lockstep.reports.terminal import print_verdicts
+from test_outcomes import environment
 
 NAMES = {
     "em": "point",
@@ -158,9 +161,7 @@ def results():
         for entry, draws in pairs:
             entries.append(entry)
             posteriors |= draws
-    environment = {"python": "3", "packages": {"numpy": "1"}, "quick": False, "created": "2000"}
-    content = {"schema_version": 1, "environment": environment, "scenarios": entries}
-    return Results(json.loads(json.dumps(content, allow_nan=False)), posteriors)
+    return Comparison(Results(environment=environment(), scenarios=entries), posteriors)
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +221,8 @@ def test_every_file_is_written(results, built):
         "index.html", "report.md", "results.json", "recovery.csv", "log_likelihood.csv",
         "figures", "posterior",
     }  # fmt: skip
-    assert json.loads((built / "results.json").read_text("utf-8")) == results.content
+    kept = results_file.decode((built / "results.json").read_bytes())
+    assert results_file.encode(kept) == results_file.encode(results.content)
     stems = {f.stem for f in (built / "figures").glob("*.svg")}
     assert stems == {f.stem for f in (built / "figures").glob("*.png")}
     for what in ("data", "iterations", "log-likelihood", "lockstep", "recovery", "posterior"):
@@ -298,8 +300,8 @@ def test_markdown_tables_are_rectangular(built):
 
 
 def outcome(results, row):
-    scenario = next(s for s in results.content["scenarios"] if s["name"] == row["scenario"])
-    return scenario, reading.find(scenario, row["implementation"], row["mode"])
+    scenario = next(s for s in results.content.scenarios if s.name == row["scenario"])
+    return scenario, reading.find(reading.outcomes(scenario, row["mode"]), row["implementation"])
 
 
 def test_recovery_is_tidy_and_equals_the_results(results, built):
@@ -307,24 +309,22 @@ def test_recovery_is_tidy_and_equals_the_results(results, built):
     keys = [(r["scenario"], r["implementation"], r["mode"], r["parameter"]) for r in table]
     assert len(keys) == len(set(keys))
     expected = sum(
-        len(reading.flat(o["parameters"]))
-        for s in results.content["scenarios"]
-        for o in s["outcomes"]
+        len(reading.flat(o.parameters)) for s in results.content.scenarios for o in reading.fits(s)
     )
     assert len(table) == expected
     for row in table:
         scenario, o = outcome(results, row)
-        assert float(row["estimate"]) == reading.flat(o["parameters"])[row["parameter"]]
-        truth = reading.flat(scenario["truth"]).get(row["parameter"])
+        assert float(row["estimate"]) == reading.flat(o.parameters)[row["parameter"]]
+        truth = reading.flat(scenario.truth).get(row["parameter"])
         assert (float(row["truth"]) if row["truth"] else None) == truth
         if truth is not None:
             assert float(row["abs_error"]) == abs(float(row["estimate"]) - truth)
-        sd = reading.flat(o["sd"]).get(row["parameter"])
+        sd = reading.flat(o.sd).get(row["parameter"])
         assert (float(row["sd"]) if row["sd"] else None) == sd
         if sd is None:  # no posterior, and no Wald interval
             assert row["lower"] == row["upper"] == row["covered"] == ""
         else:
-            kind = "equal-tailed" if o["kind"] == "posterior" else "Wald"
+            kind = "equal-tailed" if isinstance(o, PosteriorOutcome) else "Wald"
             assert row["interval_kind"] == kind
             if truth is not None:
                 inside = float(row["lower"]) <= truth <= float(row["upper"])
@@ -337,18 +337,17 @@ def test_recovery_is_tidy_and_equals_the_results(results, built):
 
 def test_covered_rows_add_up_to_the_judges_count(results, built):
     table = rows(built / "recovery.csv")
-    for scenario in results.content["scenarios"]:
-        for o in scenario["outcomes"]:
-            if (o["recovery"] or {}).get("of"):
+    for scenario in results.content.scenarios:
+        for o in reading.fits(scenario):
+            if o.recovery is not None and o.recovery.of:
                 own = [
                     r["covered"]
                     for r in table
-                    if (r["scenario"], r["implementation"])
-                    == (scenario["name"], o["implementation"])
+                    if (r["scenario"], r["implementation"]) == (scenario.name, o.implementation)
                     and r["covered"]
                 ]
-                assert len(own) == o["recovery"]["of"]
-                assert own.count("true") == o["recovery"]["covered"]
+                assert len(own) == o.recovery.of
+                assert own.count("true") == o.recovery.covered
 
 
 def test_log_likelihoods_are_tidy_and_equal_the_results(results, built):
@@ -361,21 +360,21 @@ def test_log_likelihoods_are_tidy_and_equal_the_results(results, built):
     for row in rows(built / "log_likelihood.csv"):
         scenario, o = outcome(results, row)
         value = float(row["value"])
-        assert value == o["log_likelihood"][keys[row["set"], row["quantity"]]]
-        assert float(row["per_observation"]) == value / scenario[f"n_{row['set']}"]
+        assert value == getattr(o.log_likelihood, keys[row["set"], row["quantity"]])
+        assert float(row["per_observation"]) == value / getattr(scenario, f"n_{row['set']}")
         if row["quantity"] == "mean_over_draws":
             assert row["difference_from_best"] == ""
-        elif o["kind"] == "point":
+        elif isinstance(o, PointOutcome):
             assert float(row["difference_from_best"]) <= 1e-9
 
 
 def test_building_twice_gives_the_same_bytes(results, tmp_path):
     name = "hmm-weather-noise"
-    content = results.content | {"scenarios": [results.content["scenarios"][2]]}
+    content = changed(results.content, scenarios=results.content.scenarios[2:3])
     draws = {key: d for key, d in results.posteriors.items() if key[0] == name}
     first, second = tmp_path / "first", tmp_path / "second"
     for out in (first, second):
-        build(Results(content, draws), out)
+        build(Comparison(content, draws), out)
     files = [f for f in sorted(first.rglob("*")) if f.is_file() and f.suffix != ".nc"]
     assert len(files) > 15
     for file in files:
@@ -384,7 +383,7 @@ def test_building_twice_gives_the_same_bytes(results, tmp_path):
 
 def test_what_a_fit_printed_is_folded_into_the_page_alone(built, results):
     page = (built / "index.html").read_text("utf-8")
-    chapters = len(results.content["scenarios"])
+    chapters = len(results.content.scenarios)
     assert page.count("<summary>Output of pymc-nuts (as configured)</summary>") == chapters
     assert page.count("<pre>said by the sampler</pre>") == chapters
     assert page.count("<pre>g++: &lt;warning&gt;</pre>") == chapters
@@ -407,9 +406,8 @@ def test_the_way_to_the_benchmark_is_that_within_the_repository(out, way, monkey
 
 
 def test_rebuilding_needs_only_the_results(built, tmp_path):
-    content = json.loads((built / "results.json").read_text("utf-8"))
-    content["scenarios"] = content["scenarios"][:1]
-    rebuild(content, tmp_path)
+    content = results_file.decode((built / "results.json").read_bytes())
+    rebuild(changed(content, scenarios=content.scenarios[:1]), tmp_path)
     assert not (tmp_path / "posterior").exists()
     assert rows(tmp_path / "recovery.csv") == [
         row for row in rows(built / "recovery.csv") if row["scenario"] == "gmm2d-notebook"
@@ -426,29 +424,62 @@ def test_rebuilding_needs_only_the_results(built, tmp_path):
     assert "rebuilt without" in (tmp_path / "report.md").read_text("utf-8")
 
 
-def nulls(value):
-    """Return the value with every number in it replaced by null."""
+def nulls(kind, value):
+    """Return a record with nothing wherever its type allows that, in place of numbers only."""
+    if isinstance(value, np.ndarray):
+        return np.full_like(value, np.nan)
     if isinstance(value, dict):
-        return {k: nulls(v) for k, v in value.items()}
+        return {k: nulls(kind, v) for k, v in value.items()}
     if isinstance(value, list):
-        return [nulls(v) for v in value]
-    return None if isinstance(value, float) else value
+        return [nulls(kind, v) for v in value]
+    if isinstance(value, msgspec.Struct):
+        may = {f.name: f.type for f in msgspec.structs.fields(value)}
+        return changed(value, **{name: nulls(may[name], getattr(value, name)) for name in may})
+    number = isinstance(value, float)
+    return None if number and type(None) in getattr(kind, "__args__", ()) else value
+
+
+def emptied(record, *names):
+    """Return a record without some of what need not be there."""
+    defaults = {f.name: f.default for f in msgspec.structs.fields(record)}
+    there = {name: None for name in names if name in defaults}
+    return changed(record, **there)
+
+
+def unfitted(o):
+    kept = {f.name: getattr(o, f.name) for f in msgspec.structs.fields(outcomes.Outcome)}
+    return Unfitted(**kept)
 
 
 SPOILT = {
-    "no parameters": lambda o: o | {"parameters": None, "sd": None, "interval": None, "path": None},
-    "null numbers": nulls,
-    "no scores": lambda o: o | {"log_likelihood": None, "recovery": None, "agreement": None},
-    "no diagnostics": lambda o: o | {"diagnostics": {}, "order": None, "message": None},
+    "no fits": unfitted,
+    "null numbers": lambda o: nulls(None, o),
+    "no scores": lambda o: emptied(o, "recovery", "agreement", "bootstrap", "path", "elbo"),
+    "no diagnostics": lambda o: (
+        changed(
+            o,
+            diagnostics=outcomes.Diagnostics(chains=1, draws=1, checks=[]),
+            message="",
+            details={},
+        )
+        if isinstance(o, PosteriorOutcome)
+        else changed(o, message="")
+    ),
 }
 
 
 @pytest.mark.parametrize("name", SPOILT)
 def test_null_entries_do_no_harm(results, tmp_path, name):
-    content = copy.deepcopy(results.content)
-    content["scenarios"] = content["scenarios"][:3:2]
-    for scenario in content["scenarios"]:
-        scenario["outcomes"] = [SPOILT[name](o) for o in scenario["outcomes"]]
+    scenarios = [
+        changed(s, outcomes=[SPOILT[name](o) for o in s.outcomes])
+        for s in results.content.scenarios[:3:2]
+    ]
+    content = results_file.written(changed(results.content, scenarios=scenarios))
+    if name == "null numbers":
+        assert (
+            reading.number(reading.lead(content.scenarios[0], "matched").log_likelihood.train)
+            is None
+        )
     rebuild(content, tmp_path)
     print_verdicts(content, tmp_path, Console(file=io.StringIO()))
     Outline((tmp_path / "index.html").read_text("utf-8"))
@@ -456,18 +487,24 @@ def test_null_entries_do_no_harm(results, tmp_path, name):
 
 @pytest.mark.parametrize("kept", [[], ["em"], ["pymc-nuts"], ["scikit-learn", "hmmlearn"]])
 def test_subsets_of_implementations_do_no_harm(results, tmp_path, kept):
-    content = copy.deepcopy(results.content)
-    content["scenarios"] = content["scenarios"][:3:2]
-    for scenario in content["scenarios"]:
-        scenario["outcomes"] = [o for o in scenario["outcomes"] if o["implementation"] in kept]
-        scenario |= {"truth": None, "published": [], "n_heldout": 0}
+    scenarios = [
+        changed(
+            s,
+            outcomes=[o for o in s.outcomes if o.implementation in kept],
+            truth=None,
+            published=[],
+            n_heldout=0,
+        )
+        for s in results.content.scenarios[:3:2]
+    ]
+    content = changed(results.content, scenarios=scenarios)
     rebuild(content, tmp_path)
     print_verdicts(content, tmp_path, Console(file=io.StringIO()))
     Outline((tmp_path / "index.html").read_text("utf-8"))
 
 
 def test_results_without_scenarios_still_make_a_report(tmp_path):
-    content = {"schema_version": 1, "environment": {}, "scenarios": []}
+    content = Results(environment=environment(), scenarios=[])
     rebuild(content, tmp_path)
     Outline((tmp_path / "index.html").read_text("utf-8"))
     assert not verdicts.overall(content).ok
@@ -485,8 +522,8 @@ def test_the_terminal_table_fits(results, tmp_path, width, encoding):
     assert all(len(line) <= width for line in lines if not line.startswith("Report: "))
     assert "\x1b" not in text
     assert lines[-1] == f"Report: {tmp_path / 'index.html'}"
-    for scenario in results.content["scenarios"]:
-        assert scenario["name"][:60] in text
+    for scenario in results.content.scenarios:
+        assert scenario.name[:60] in text
     assert "-993.3830" in text  # em after 40 matched iterations
     assert "declared" in text
 
@@ -498,32 +535,33 @@ def test_a_failure_counts_and_is_told(results):
 
 
 def test_declared_disagreements_do_not_count(results):
-    content = copy.deepcopy(results.content)
-    for scenario in content["scenarios"]:
-        for o in scenario["outcomes"]:
-            if o["counts_against"]:
-                o |= {"expected": "it is known", "counts_against": False}
+    declared = {"expected": "it is known", "counts_against": False}
+    scenarios = [
+        changed(s, outcomes=[changed(o, **declared) if o.counts_against else o for o in s.outcomes])
+        for s in results.content.scenarios
+    ]
+    content = changed(results.content, scenarios=scenarios)
     assert verdicts.overall(content).ok
-    failed = reading.find(content["scenarios"][0], "pymc-advi", "as_configured")
+    failed = reading.find(reading.outcomes(scenarios[0], AS_CONFIGURED), "pymc-advi")
     assert verdicts.label(failed) == "✗ failed, as declared"
 
 
 def test_published_figures_that_do_not_match_count(results):
-    content = copy.deepcopy(results.content)
-    one = copy.deepcopy(content["scenarios"][1])
-    one["outcomes"] = [o for o in one["outcomes"] if o["implementation"] == "em"]
-    assert [p["matches"] for p in one["published"][:8]] == [True] * 8
-    content["scenarios"] = [one]
+    one = results.content.scenarios[1]
+    one = changed(one, outcomes=[o for o in one.outcomes if o.implementation == "em"])
+    assert [p.matches for p in one.published[:8]] == [True] * 8
+    content = changed(results.content, scenarios=[one])
     assert verdicts.overall(content).ok
-    one["published"][0]["matches"] = False
+    missed = [changed(one.published[0], matches=False), *one.published[1:]]
+    content = changed(content, scenarios=[changed(one, published=missed)])
     assert not verdicts.overall(content).ok
 
 
 def test_the_ten_panels_are_the_notebooks(results):
-    scenario = results.content["scenarios"][0]
+    scenario = results.content.scenarios[0]
     assert mixtures.panel_iterations(40) == [2, 6, 10, 14, 18, 22, 26, 30, 34, 38]
-    matched = reading.find(scenario, "em", "matched")
-    assert matched["order"] == [1, 0]  # the notebook's labels come out swapped
+    matched = reading.lead(scenario, MATCHED)
+    assert matched.order == [1, 0]  # the notebook's labels come out swapped
     path = mixtures.own_path(scenario, matched)
     np.testing.assert_array_equal(
         path.draw(0).weights, scenarios()["gmm2d-notebook"].prepare().start.weights
@@ -532,11 +570,11 @@ def test_the_ten_panels_are_the_notebooks(results):
 
 
 def test_posteriors_show_no_more_digits_than_their_error_supports(results):
-    for scenario in results.content["scenarios"]:
-        o = reading.find(scenario, "pymc-nuts", "as_configured")
+    for scenario in results.content.scenarios:
+        o = reading.find(reading.posteriors(scenario, AS_CONFIGURED), "pymc-nuts")
         digits = tables.Precision(o)
-        for name, value in reading.flat(o["parameters"]).items():
-            sd = reading.flat(o["sd"])[name]
+        for name, value in reading.flat(o.parameters).items():
+            sd = reading.flat(o.sd)[name]
             if not sd:
                 continue
             shown = digits.estimate(value, sd)
@@ -576,13 +614,19 @@ def test_small_negative_numbers_are_not_minus_zero():
 def test_published_figures_stand_beside_ours():
     published = Published("means[0]", "1.50", "a book")
     assert published.note == ""
-    scenario = {
-        "published": [
-            {"quantity": "a", "printed": "1.50", "ours": 1.5012, "matches": True, "source": "x"},
-            {"quantity": "b", "printed": "2", "ours": None, "matches": None, "note": "why",
-             "source": "x", "at": {}},
+    figures = [
+        {"quantity": "a", "printed": "1.50", "ours": 1.5012, "matches": True, "note": ""},
+        {"quantity": "b", "printed": "2", "ours": None, "matches": None, "note": "why",
+         "at": {}},
+    ]  # fmt: skip
+    scenario = SimpleNamespace(
+        published=[
+            outcomes.PublishedFigure(
+                **{"source": "x", "at": None, "value": float(f["printed"])} | f
+            )
+            for f in figures
         ]
-    }  # fmt: skip
+    )
     table = tables.published_table(scenario)
     assert [c.text for c in table.rows[0].cells] == ["a", "1.50", "1.50", "✓ matches"]
     assert table.rows[1].cells[3].text == "– not expected to match"

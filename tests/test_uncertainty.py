@@ -246,9 +246,9 @@ def test_the_report_gives_em_rows_intervals():
         problem = Problem(scenario.model, prepared.data, prepared.dims, Mode.AS_CONFIGURED, 0)
         fit = implementations()["em"].fit(problem)
         task = Task(name, "em", problem)
-        (outcome,) = Judge(scenario, prepared, [(task, Timed(fit, 0.1))]).judge()["outcomes"]
+        (outcome,) = Judge(scenario, prepared, [(task, Timed(fit, 0.1))]).judge().outcomes
         assert outcome["interval"]["kind"] == "Wald"
-        assert len(outcome["diagnostics"]["no_interval"]) == none
+        assert len(outcome.no_interval) == none
         assert json.dumps(outcome, allow_nan=False).count("NaN") == 0
         if prepared.truth is not None:
             assert outcome["recovery"]["of"] == 6

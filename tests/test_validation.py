@@ -697,16 +697,16 @@ def test_a_candidate_takes_part_in_a_report_for_one_run(tmp_path, monkeypatch):
     hmm = scenarios()["hmm-weather-noise"]
     names = ["em", "candidate.py:step", "wrong.py:step"]
     plan = Plan([(scenario, scenario.prepare()), (hmm, hmm.prepare())], names)
-    first, second = compare(plan, FitCache(tmp_path / "fits"), lambda *_: None).content["scenarios"]
-    found = {(o["implementation"], o["mode"]): o for o in first["outcomes"]}
+    first, second = compare(plan, FitCache(tmp_path / "fits"), lambda *_: None).content.scenarios
+    found = {(o.implementation, o.mode): o for o in first.outcomes}
     right, wrong = (found[name, "matched"] for name in names[1:])
-    assert right["verdict"] == "agrees"
-    assert right["agreement"]["max_abs_difference"] < 1e-12
-    assert wrong["verdict"] == "differs"
-    assert wrong["counts_against"]
+    assert right.verdict == "agrees"
+    assert right.agreement.max_abs_difference < 1e-12
+    assert wrong.verdict == "differs"
+    assert wrong.counts_against
     own = found["candidate.py:step", "as_configured"]
-    assert (own["status"], own["counts_against"]) == ("unsupported", False)
-    assert {o["implementation"] for o in second["outcomes"] if o["verdict"] == "agrees"} == {"em"}
+    assert (own.status, own.counts_against) == ("unsupported", False)
+    assert {o.implementation for o in second.outcomes if o.verdict == "agrees"} == {"em"}
     stored = [f for f in (tmp_path / "fits").rglob("*") if f.is_file()]
     assert len(stored) == 4, "only em's fits are kept"
     before = fingerprint(plan)
