@@ -10,7 +10,7 @@ import math
 import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
 from typing import Any
@@ -30,11 +30,9 @@ from lockstep.comparisons.outcomes import (
     Bootstrap,
     Diagnostics,
     Elbo,
-    Fitted,
     Histogram,
     Interval,
     Labels,
-    Outcome,
     PointLogLikelihoods,
     PointOutcome,
     Pointwise,
@@ -50,24 +48,15 @@ from lockstep.comparisons.outcomes import (
     Start,
     Told,
     Unfitted,
-    Verdict,
 )
 from lockstep.comparisons.problem import Mode
 from lockstep.comparisons.results_file import written
 from lockstep.comparisons.run import Failure, Result, Task
 from lockstep.comparisons.scenarios import Prepared, Published, Scenario
+from lockstep.comparisons.yardstick import Yardstick
 from lockstep.models import Data, Model, bayesian, records, uncertainty
 from lockstep.models.fits import PointFit, PosteriorFit, Status
 from lockstep.models.records import DegenerateError, Floats, Integers, Parameters, entries
-
-LOCKSTEP = 1e-9
-"""Matched fits agree if at every iteration no parameter differs by more than this, means counted
-in standard deviations and variances relative. Both sides round differently by some 1e-16 a step;
-a slip in an update shows at 1e-2 or more."""
-
-NEAR_OPTIMUM = 0.05
-"""Fits as configured agree if they come within this many nats of the best. A gap of g nats moves
-no parameter by more than sqrt(2 g) of its standard errors: here by less than a third of one."""
 
 PROBABILITY = 0.95
 """Of the intervals."""
@@ -80,12 +69,6 @@ MOST_BOOTSTRAPPED, MOST_REFITTED = 300_000, 1_000_000
 
 MOST_FOLLOWED = 500_000
 """Numbers of a path of iterations that is kept in the results."""
-
-EPSILON = 2.0**-52
-"""By which neighbouring doubles differ, relative to themselves."""
-
-BOTH = "both found the collapse"
-"""Of em and another; what em's own row counts, the other's does not."""
 
 BINS = 40
 """Of the histogram of the log-likelihood over draws."""
@@ -107,16 +90,6 @@ TOLD_APART = {
     "starts", "hits", "elbo", "elbo_standard_error", "settled", "chains", "draws", "output",
 }  # fmt: skip
 """What fits tell in their details that outcomes have fields for."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A verdict with its reason."""
-
-    verdict: Verdict
-    reason: str
-    known: bool = False
-    """Whether em's own row says the same: it is one finding, and counts once."""
 
 
 def log_likelihoods(model: Model, parameters: Parameters, data: Data) -> Floats:
@@ -216,8 +189,13 @@ class Judge:
         scenario, prepared, data = self.scenario, self.prepared, self.prepared.data
         outcomes = [self._outcome(task, result) for task, result in self.results]
         compared = self._attempt("spreads of the posteriors", lambda: _with_spreads(outcomes))
-        best = self._best()
-        judged = [self._judged(_passed_or_failed(o), best) for o in compared or outcomes]
+        yardstick = Yardstick(
+            leads={mode: fit for mode in Mode if (fit := self._lead(mode)) is not None},
+            best=self._best(),
+            n_free=self.reference.n_free,
+            data=data,
+            expected=scenario.expected,
+        )
         names = {k: list(map(str, v)) for k, v in prepared.labels.items()}
         return written(
             ScenarioResult(
@@ -231,13 +209,13 @@ class Judge:
                 labels=Labels(**{k: names[k] for k in Labels.__struct_fields__ if k in names}),
                 truth=None if prepared.truth is None else prepared.truth.arrays(),
                 reference=self.reference.arrays(),
-                best_log_likelihood=best,
+                best_log_likelihood=yardstick.best,
                 published=[self._published(p) for p in prepared.published],
                 data=None if isinstance(data, tuple) else data[:: math.ceil(len(data) / SHOWN)],
                 sequences=_first(data) if isinstance(data, tuple) else None,
                 prior=self._attempt("priors", self._prior),
                 predictive_check=self._attempt("predictive checks", self._predictive_check),
-                outcomes=judged,
+                outcomes=[yardstick.judged(_passed_or_failed(o)) for o in compared or outcomes],
                 notes=self.notes,
             )
         )
@@ -513,101 +491,6 @@ class Judge:
             same_length=ours.iterations == fit.iterations,
         )
 
-    def _judged(self, outcome: Row, best: float | None) -> Row:
-        """Return the outcome with its verdict, and whether it counts."""
-        judged = self._verdict(outcome, best)
-        expected = self.scenario.expected.get(
-            (outcome.implementation, outcome.mode)
-        ) or _known_failing(judged, outcome)
-        wrong = judged.verdict in (Verdict.DIFFERS, Verdict.UNSETTLED, Verdict.FAILED)
-        return changed(
-            outcome,
-            verdict=judged.verdict,
-            reason=judged.reason,
-            expected=expected,
-            counts_against=expected is None and not judged.known and wrong,
-        )
-
-    def _verdict(self, outcome: Outcome, best: float | None) -> Judged:
-        status, message = outcome.status, outcome.message
-        if not isinstance(outcome, Fitted) or status is Status.FAILED:
-            failed = status is Status.FAILED
-            return Judged(Verdict.FAILED if failed else Verdict.NOT_RUN, message)
-        if isinstance(outcome, PointOutcome) and outcome.mode is Mode.MATCHED:
-            return self._verdict_matched(outcome)
-        follows = outcome.implementation != reference("point")
-        collapsed = self._collapsed(outcome.mode)
-        if status is Status.DEGENERATE and follows and collapsed:
-            return Judged(Verdict.DIFFERS, f"{message}; {BOTH}", known=True)
-        if status in (Status.DEGENERATE, Status.LOG_LIKELIHOOD_FELL):
-            return Judged(Verdict.DIFFERS, message)
-        if status is Status.NOT_CONVERGED:
-            return Judged(Verdict.UNSETTLED, message)
-        train = outcome.log_likelihood.train
-        possible = train is not None and math.isfinite(train)
-        if isinstance(outcome, PointOutcome) and not possible:
-            return Judged(Verdict.DIFFERS, "the data are impossible under its estimate")
-        if best is None:
-            why = "there is no sound fit to hold it against"
-            return Judged(Verdict.UNSETTLED, why, known=collapsed)
-        gap = best - train if train is not None and possible else math.inf
-        if isinstance(outcome, PosteriorOutcome):
-            return self._verdict_on_mean(gap)
-        if gap <= NEAR_OPTIMUM:
-            return Judged(Verdict.AGREES, f"within {max(gap, 0):.2g} nats of the best fit")
-        return Judged(Verdict.DIFFERS, f"{gap:.3g} nats short of the best fit; {message}")
-
-    def _collapsed(self, mode: Mode) -> bool:
-        """Return whether em collapsed."""
-        fit = self._lead(mode)
-        return fit is not None and fit.status is Status.DEGENERATE
-
-    def _verdict_on_mean(self, gap: float) -> Judged:
-        # A draw from a settled posterior lies on average p/2 nats below the maximum (half a
-        # chi-square with p degrees of freedom); its mean should not lie lower than that.
-        allowed = self.reference.n_free / 2
-        what = f"the posterior mean lies {gap:.2f} nats below the best fit"
-        if gap <= allowed:
-            return Judged(Verdict.AGREES, f"{what}, within p/2 = {allowed:g}")
-        return Judged(Verdict.DIFFERS, f"{what}, more than p/2 = {allowed:g}")
-
-    def _verdict_matched(self, outcome: PointOutcome) -> Judged:
-        degenerate, found = outcome.status is Status.DEGENERATE, outcome.agreement
-        fell = outcome.status is Status.LOG_LIKELIHOOD_FELL
-        ours = self._lead(Mode.MATCHED)
-        if outcome.implementation == reference("point"):
-            if degenerate or fell:
-                return Judged(Verdict.DIFFERS, outcome.message)
-            return Judged(Verdict.AGREES, "the fit that the others are held against")
-        if fell or (degenerate and not self._collapsed(Mode.MATCHED)):
-            return Judged(Verdict.DIFFERS, outcome.message)
-        if found is None or found.max_scaled_difference is None or ours is None:
-            return Judged(Verdict.NOT_RUN, "there is no EM fit of ours to compare with")
-        steps, largest = found.iterations_compared, found.max_scaled_difference
-        what = f"largest difference from em in {steps} iterations: {largest:.1e}"
-        if degenerate:
-            told = f"{BOTH}: {outcome.message}; until then the {what} sd of the data"
-            verdict = Verdict.AGREES if largest <= LOCKSTEP else Verdict.DIFFERS
-            return Judged(verdict, told, known=largest <= LOCKSTEP)
-        if largest <= LOCKSTEP and found.same_length:
-            return Judged(Verdict.AGREES, what)
-        if ours.status is Status.DEGENERATE:
-            what += f", where em ended: {ours.message}"
-        return Judged(Verdict.DIFFERS, what + self._far())
-
-    def _far(self) -> str:
-        """Return how much rounding does to data far from zero, where it is more than LOCKSTEP."""
-        if isinstance(self.prepared.data, tuple):
-            return ""
-        data = self.prepared.data
-        far = float((np.abs(data).max(axis=0) / data.std(axis=0)).max())
-        if far * EPSILON <= LOCKSTEP / 10:
-            return ""
-        return (
-            f"; the data lie {far:.0e} standard deviations from zero, where rounding alone makes "
-            f"some {far * EPSILON:.0e} a step: subtract a constant"
-        )
-
     def _published(self, published: Published) -> PublishedFigure:
         ours: float | None = None
         fit = self._lead(Mode.AS_CONFIGURED)
@@ -747,15 +630,6 @@ def _finite_point(result: Timed, parameters: Parameters) -> Result:
             message = f"its {name} is {value}: the fit broke down"
             return Failure(Status.FAILED, message, seconds=result.seconds)
     return result
-
-
-def _known_failing(judged: Judged, outcome: Outcome) -> str | None:
-    """Return why the checks that a posterior failed are ones that its method is known to fail."""
-    if judged.verdict is not Verdict.UNSETTLED or not isinstance(outcome, PosteriorOutcome):
-        return None
-    known = getattr(implementations()[outcome.implementation], "KNOWN_FAILINGS", {})
-    failed = [check.name for check in outcome.diagnostics.failed]
-    return "; ".join(dict.fromkeys(known[n] for n in failed)) if set(failed) <= set(known) else None
 
 
 def _with_spreads(outcomes: Sequence[Row]) -> list[Row]:

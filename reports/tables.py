@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from lockstep.comparisons.diagnostics import SD_RATIO
 from lockstep.comparisons.implementations import reference
-from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.comparisons.outcomes import (
     Fitted,
     Interval,
@@ -22,6 +21,7 @@ from lockstep.comparisons.outcomes import (
     Score,
 )
 from lockstep.comparisons.problem import Mode
+from lockstep.comparisons.yardstick import LOCKSTEP
 from lockstep.models.fits import Status
 from lockstep.reports import numbers, reading, verdicts
 from lockstep.reports.numbers import DASH

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from lockstep.comparisons.judging import LOCKSTEP, NEAR_OPTIMUM
 from lockstep.comparisons.outcomes import (
     Diagnostic,
     Outcome,
@@ -15,6 +14,7 @@ from lockstep.comparisons.outcomes import (
     ScenarioResult,
     Verdict,
 )
+from lockstep.comparisons.yardstick import LOCKSTEP, NEAR_OPTIMUM
 from lockstep.models.fits import Status
 from lockstep.reports.numbers import count, fixed, given, scientific, three
 from lockstep.reports.reading import MATCHED, MODES, is_degenerate, scores

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
 
-from lockstep.comparisons import agreement, judging, predictive
+from lockstep.comparisons import agreement, judging, predictive, yardstick
 from lockstep.comparisons.cache import Timed
 from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.outcomes import Results
@@ -107,7 +107,7 @@ def test_a_matched_spike_is_one_finding_and_never_the_best(kind):
     assert not theirs.counts_against
     assert "both found the collapse" in theirs.reason
     assert theirs.agreement.units == "data"
-    assert theirs.agreement.max_scaled_difference <= judging.LOCKSTEP
+    assert theirs.agreement.max_scaled_difference <= yardstick.LOCKSTEP
     sound = [o for o in entry.outcomes if o.status != "degenerate"]
     best = entry.best_log_likelihood
     if sound:
@@ -162,11 +162,9 @@ def test_a_narrow_component_is_no_spike_and_may_be_the_best():
 
 
 def test_without_a_sound_fit_a_posterior_is_unsettled():
-    data, K, start = spiked("2d, a point")
-    prepared = Prepared(data=data, dims={"n_components": K}, start=start)
-    own = Scenario("own", "own", gm2.NAME, "", 5, lambda: prepared)
-    judge = judging.Judge(own, prepared, [])
-    said = judge._verdict(a_posterior(x=np.zeros(2)), None)
+    data, _, start = spiked("2d, a point")
+    nothing = yardstick.Yardstick({}, best=None, n_free=start.n_free, data=data, expected={})
+    said = nothing.verdict(a_posterior(x=np.zeros(2)))
     assert said.verdict == "unsettled"
     assert "no sound fit" in said.reason
 
@@ -403,7 +401,7 @@ def test_the_difference_shown_is_the_one_judged_in_any_unit(unit, K):
     found = outcome(entry, "scikit-learn", "matched")
     largest = found.agreement.max_scaled_difference
     assert found.verdict == "agrees"
-    assert largest <= judging.LOCKSTEP
+    assert largest <= yardstick.LOCKSTEP
     assert max(found.agreement.by_iteration) == largest
     assert f"{largest:.1e}" in found.reason
     assert tables.largest_difference(entry, found) == largest
@@ -411,7 +409,7 @@ def test_the_difference_shown_is_the_one_judged_in_any_unit(unit, K):
     assert terminal._largest(entry, found) == f"{largest:.1e}"
     last = tables.matched_table(entry)
     shown = [float(r.cells[4].text) for r in last.rows if r.cells[4].text]
-    assert max(shown) <= judging.LOCKSTEP
+    assert max(shown) <= yardstick.LOCKSTEP
     short = outcome(entry, "scikit-learn", "as_configured")
     ours = outcome(entry, "em", "as_configured").parameters
     apart = [

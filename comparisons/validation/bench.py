@@ -14,13 +14,13 @@ import lockstep
 from lockstep import models
 from lockstep.comparisons import agreement
 from lockstep.comparisons.exact import Twin, twin
-from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.comparisons.validation import problems
 from lockstep.comparisons.validation.binding import field_names
 from lockstep.comparisons.validation.candidate import Candidate, Result
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.problems import Arrays, Problem
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
+from lockstep.comparisons.yardstick import LOCKSTEP
 from lockstep.models.records import Floats, Space, entries
 from lockstep.models.spaces import Positive, PositiveDefinite, Simplex
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from lockstep import models
 from lockstep.comparisons.implementations import estimators
-from lockstep.comparisons.judging import NEAR_OPTIMUM
 from lockstep.comparisons.problem import Mode
 from lockstep.comparisons.problem import Problem as Task
 from lockstep.comparisons.validation import hard, iterations
@@ -31,6 +30,7 @@ from lockstep.comparisons.validation.candidate import Candidate
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.problems import Problem
 from lockstep.comparisons.validation.verdicts import Deviation, Outcome, Status
+from lockstep.comparisons.yardstick import NEAR_OPTIMUM
 from lockstep.models import Model
 from lockstep.models.spaces import PositiveDefinite, Real
 

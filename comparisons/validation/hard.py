@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.comparisons.validation import problems
 from lockstep.comparisons.validation.bench import Bench, Failed, NotChecked, Passed, first_line
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.problems import Arrays, Problem
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
+from lockstep.comparisons.yardstick import LOCKSTEP
 
 LONG = 1e-7
 """One iteration over 100,000 steps: logarithms near -1e5 are rounded by 1e-11, and a forward pass

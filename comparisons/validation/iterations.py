@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.comparisons.validation import problems
 from lockstep.comparisons.validation.bench import Bench, Failed, NotChecked, Passed, in_space
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.problems import Arrays, Problem
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
+from lockstep.comparisons.yardstick import LOCKSTEP
 from lockstep.models.records import Floats, Integers
 
 FIRST_STEP = 1e-12

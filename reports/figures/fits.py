@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lockstep.comparisons.implementations import reference
-from lockstep.comparisons.judging import LOCKSTEP
 from lockstep.comparisons.outcomes import Fitted, PointOutcome, ScenarioResult
+from lockstep.comparisons.yardstick import LOCKSTEP
 from lockstep.models.fits import Status
 from lockstep.models.records import Floats, Integers
 from lockstep.reports import numbers, reading
