@@ -90,6 +90,19 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"{DISTRIBUTION} {_version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    _add_report(commands)
+    _add_compare(commands)
+    _add_bench(commands)
+    _add_validate(commands)
+    commands.add_parser(
+        "list",
+        help="list scenarios and implementations",
+        description="List the built-in scenarios, the implementations and the models.",
+    )
+    return top
+
+
+def _add_report(commands: Any) -> None:
     report = commands.add_parser(
         "report",
         help="compare all on the built-in scenarios and write a report",
@@ -104,7 +117,16 @@ def parser() -> argparse.ArgumentParser:
         help="only these scenarios (see 'lockstep list')",
     )
     report.set_defaults(out=Path("lockstep-report"))
+    _add_shared(report, "lockstep-report")
+    report.add_argument(
+        "--model",
+        type=_hyphened,
+        choices=[_hyphened(name) for name in models.names()],
+        help="the model that --with fits",
+    )
 
+
+def _add_compare(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
         help="compare all on your own data",
@@ -138,56 +160,52 @@ def parser() -> argparse.ArgumentParser:
         help="HMM only: its non-blank entries are the lengths of the sequences, in order "
         "(default: one sequence)",
     )
+    _add_shared(compare, "lockstep-DATA")
 
-    for command in (report, compare):
-        command.add_argument(
-            "--implementations",
-            nargs="+",
-            action="extend",
-            metavar="NAME",
-            help="only these implementations (see 'lockstep list')",
-        )
-        command.add_argument(
-            "--quick", action="store_true", help="fewer posterior draws, wider gates"
-        )
-        command.add_argument(
-            "--out",
-            type=Path,
-            metavar="DIR",
-            help="where the report goes "
-            + ("(default: %(default)s)" if command is report else "(default: lockstep-DATA)"),
-        )
-        command.add_argument(
-            "--seed",
-            type=_natural,
-            default=0,
-            metavar="N",
-            help="for whatever is random in the fits (default: %(default)s)",
-        )
-        command.add_argument(
-            "--with",
-            dest="guest",
-            metavar="TARGET",
-            help="also fit with this, as named for 'lockstep validate'",
-        )
-        command.add_argument(
-            "--with-command",
-            dest="guest_command",
-            metavar="'PROGRAM ARGS'",
-            help="also fit with this program",
-        )
-        if command is report:
-            command.add_argument(
-                "--model",
-                type=_hyphened,
-                choices=[_hyphened(name) for name in models.names()],
-                help="the model that --with fits",
-            )
-        command.add_argument(
-            "--json",
-            metavar="FILE",
-            help="also write the results as JSON there; '-' is standard output",
-        )
+
+def _add_shared(command: argparse.ArgumentParser, default: str) -> None:
+    """Add what `report` and `compare` have in common."""
+    command.add_argument(
+        "--implementations",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="only these implementations (see 'lockstep list')",
+    )
+    command.add_argument("--quick", action="store_true", help="fewer posterior draws, wider gates")
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where the report goes " + (f"(default: {default})"),
+    )
+    command.add_argument(
+        "--seed",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="for whatever is random in the fits (default: %(default)s)",
+    )
+    command.add_argument(
+        "--with",
+        dest="guest",
+        metavar="TARGET",
+        help="also fit with this, as named for 'lockstep validate'",
+    )
+    command.add_argument(
+        "--with-command",
+        dest="guest_command",
+        metavar="'PROGRAM ARGS'",
+        help="also fit with this program",
+    )
+    command.add_argument(
+        "--json",
+        metavar="FILE",
+        help="also write the results as JSON there; '-' is standard output",
+    )
+
+
+def _add_bench(commands: Any) -> None:
     bench = commands.add_parser(
         "bench",
         help="time the estimators beside the libraries",
@@ -212,13 +230,6 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--out", type=Path, metavar="DIR", help="write a page there: Markdown, picture and JSON"
     )
-    _add_validate(commands)
-    commands.add_parser(
-        "list",
-        help="list scenarios and implementations",
-        description="List the built-in scenarios, the implementations and the models.",
-    )
-    return top
 
 
 def _hyphened(text: str) -> str:

@@ -14,6 +14,7 @@ from lockstep.reports.terminal import to_ascii
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 GLYPHS = {Status.PASSED: "✓", Status.FAILED: "✗", Status.NOT_CHECKED: "–"}
 COLOURS = {Status.PASSED: "green", Status.FAILED: "bold red", Status.NOT_CHECKED: "dim"}
@@ -73,7 +74,6 @@ def _message(outcome: Outcome) -> str:
 def print_text(verdict: Verdict, console: Console) -> None:
     """Print a verdict in the terminal."""
     from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     ascii_only = not (console.encoding or "").lower().startswith("utf")
@@ -90,19 +90,8 @@ def print_text(verdict: Verdict, console: Console) -> None:
 
     say(f"{verdict.target}  {verdict.model.replace('_', '-')}", "bold")
     say(f"{verdict.kind}: {verdict.text}" if verdict.text else verdict.kind, "dim")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
     say()
-    for outcome in (*verdict.of(Status.PASSED), *verdict.of(Status.FAILED)):
-        style = COLOURS[outcome.status]
-        table.add_row(
-            Text(plain(GLYPHS[outcome.status]), style=style),
-            Text(outcome.title, style="" if outcome.status is Status.PASSED else style),
-            Text(plain(_how_far(outcome) or _brief(outcome)), style=style),
-        )
-    console.print(table, highlight=False)
+    console.print(_checks(verdict, plain), highlight=False)
     say()
     for reason, titles in _not_checked(verdict).items():
         what = "; ".join(titles)
@@ -138,6 +127,25 @@ def print_text(verdict: Verdict, console: Console) -> None:
         say(f"To mend it: {cause.mend}.", "", 2)
         if cause.read:
             say(f"To read: {cause.read}.", "dim", 2)
+
+
+def _checks(verdict: Verdict, plain: Callable[[str], str]) -> Table:
+    """Return the checks that were made, those that passed first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    for outcome in (*verdict.of(Status.PASSED), *verdict.of(Status.FAILED)):
+        style = COLOURS[outcome.status]
+        table.add_row(
+            Text(plain(GLYPHS[outcome.status]), style=style),
+            Text(outcome.title, style="" if outcome.status is Status.PASSED else style),
+            Text(plain(_how_far(outcome) or _brief(outcome)), style=style),
+        )
+    return table
 
 
 def _brief(outcome: Outcome) -> str:
