@@ -116,14 +116,14 @@ class CheckItem(pytest.Item):
 
     def runtest(self) -> None:
         """Carry the check out."""
-        from lockstep.comparisons.validation.verdicts import Status
+        from lockstep.comparisons.validation.verdicts import Ended
         from lockstep.reports.validation import failure_text
 
         trial = self.held.trial()
         outcome = trial.carry_out(self.check)
-        if outcome.status is Status.NOT_CHECKED:
+        if outcome.status is Ended.NOT_CHECKED:
             pytest.skip(outcome.message)
-        if outcome.status is Status.FAILED:
+        if outcome.status is Ended.FAILED:
             raise CheckFailed(failure_text(trial.verdict(), outcome))
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:

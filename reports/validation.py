@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from lockstep.comparisons.legible import legible
-from lockstep.comparisons.validation.verdicts import Cause, Outcome, Status, Verdict, Word
+from lockstep.comparisons.validation.verdicts import (
+    Cause,
+    Checked,
+    Ended,
+    Validation,
+    Word,
+)
 from lockstep.reports.numbers import count, duration, scientific
 from lockstep.reports.terminal import to_ascii
 
@@ -16,8 +22,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-GLYPHS = {Status.PASSED: "✓", Status.FAILED: "✗", Status.NOT_CHECKED: "–"}
-COLOURS = {Status.PASSED: "green", Status.FAILED: "bold red", Status.NOT_CHECKED: "dim"}
+GLYPHS = {Ended.PASSED: "✓", Ended.FAILED: "✗", Ended.NOT_CHECKED: "–"}
+COLOURS = {
+    Ended.PASSED: "green",
+    Ended.FAILED: "bold red",
+    Ended.NOT_CHECKED: "dim",
+}
 HEADLINES = {
     Word.VALID: "Valid",
     Word.FRAGILE: "Right, but it breaks down in hard cases",
@@ -32,10 +42,10 @@ MANY = 6
 """Titles in a row that are still read."""
 
 
-def headline(verdict: Verdict) -> str:
+def headline(verdict: Validation) -> str:
     """Return the verdict in a sentence."""
     passed, failed, skipped = (
-        len(verdict.of(s)) for s in (Status.PASSED, Status.FAILED, Status.NOT_CHECKED)
+        len(verdict.of(s)) for s in (Ended.PASSED, Ended.FAILED, Ended.NOT_CHECKED)
     )
     said = f"{HEADLINES[verdict.word]}: {count(passed, 'check')} passed"
     if failed:
@@ -45,11 +55,11 @@ def headline(verdict: Verdict) -> str:
     return f"{said}, in {duration(verdict.seconds)} s."
 
 
-def _glyph(verdict: Verdict) -> str:
+def _glyph(verdict: Validation) -> str:
     return "✓" if verdict.word is Word.VALID else "✗"
 
 
-def _how_far(outcome: Outcome) -> str:
+def _how_far(outcome: Checked) -> str:
     """Return what was measured beside what is allowed."""
     if outcome.measured is None:
         return ""
@@ -59,11 +69,11 @@ def _how_far(outcome: Outcome) -> str:
     return f"{scientific(outcome.measured)} {sign} {scientific(outcome.allowed)}"
 
 
-def _message(outcome: Outcome) -> str:
-    if outcome.status is Status.NOT_CHECKED:
+def _message(outcome: Checked) -> str:
+    if outcome.status is Ended.NOT_CHECKED:
         return f"not checked: {outcome.message}"
     said = outcome.message
-    if outcome.status is Status.FAILED and outcome.iteration is not None:
+    if outcome.status is Ended.FAILED and outcome.iteration is not None:
         if "iteration" not in said:
             said += f", at iteration {outcome.iteration}"
         if outcome.read:
@@ -71,7 +81,7 @@ def _message(outcome: Outcome) -> str:
     return said
 
 
-def print_text(verdict: Verdict, console: Console) -> None:
+def print_text(verdict: Validation, console: Console) -> None:
     """Print a verdict in the terminal."""
     from rich.padding import Padding
     from rich.text import Text
@@ -98,13 +108,13 @@ def print_text(verdict: Verdict, console: Console) -> None:
         if len(titles) > MANY:
             what = f"{len(titles)} checks, from {titles[0]} to {titles[-1]}"
         say(f"– Not checked, {reason}: {what}.", "dim")
-    if verdict.of(Status.NOT_CHECKED):
+    if verdict.of(Ended.NOT_CHECKED):
         say()
-    for outcome in verdict.of(Status.FAILED):
+    for outcome in verdict.of(Ended.FAILED):
         say(f"✗ {outcome.title}: {_message(outcome)}.")
-    if verdict.of(Status.FAILED):
+    if verdict.of(Ended.FAILED):
         say()
-    for outcome in verdict.of(Status.FAILED):
+    for outcome in verdict.of(Ended.FAILED):
         if outcome.detail:
             say(f"{outcome.title}, the last it said:", "dim")
             say(outcome.detail.rstrip(), "dim", 2)
@@ -129,7 +139,7 @@ def print_text(verdict: Verdict, console: Console) -> None:
             say(f"To read: {cause.read}.", "dim", 2)
 
 
-def _checks(verdict: Verdict, plain: Callable[[str], str]) -> Table:
+def _checks(verdict: Validation, plain: Callable[[str], str]) -> Table:
     """Return the checks that were made, those that passed first."""
     from rich.table import Table
     from rich.text import Text
@@ -138,25 +148,25 @@ def _checks(verdict: Verdict, plain: Callable[[str], str]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
-    for outcome in (*verdict.of(Status.PASSED), *verdict.of(Status.FAILED)):
+    for outcome in (*verdict.of(Ended.PASSED), *verdict.of(Ended.FAILED)):
         style = COLOURS[outcome.status]
         table.add_row(
             Text(plain(GLYPHS[outcome.status]), style=style),
-            Text(outcome.title, style="" if outcome.status is Status.PASSED else style),
+            Text(outcome.title, style="" if outcome.status is Ended.PASSED else style),
             Text(plain(_how_far(outcome) or _brief(outcome)), style=style),
         )
     return table
 
 
-def _brief(outcome: Outcome) -> str:
+def _brief(outcome: Checked) -> str:
     """Return the words that stand for a number where there is none, if they are few."""
-    return outcome.message if outcome.status is Status.PASSED and len(outcome.message) < 40 else ""
+    return outcome.message if outcome.status is Ended.PASSED and len(outcome.message) < 40 else ""
 
 
-def _not_checked(verdict: Verdict) -> dict[str, list[str]]:
+def _not_checked(verdict: Validation) -> dict[str, list[str]]:
     """Return what was not checked, by the reason."""
     found: dict[str, list[str]] = {}
-    for outcome in verdict.of(Status.NOT_CHECKED):
+    for outcome in verdict.of(Ended.NOT_CHECKED):
         found.setdefault(outcome.message, []).append(outcome.title)
     return found
 
@@ -165,20 +175,20 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def as_json(verdict: Verdict) -> str:
+def as_json(verdict: Validation) -> str:
     """Return the verdict as JSON."""
     return json.dumps(verdict.to_dict(), allow_nan=False, indent=1)
 
 
-def as_junit(verdict: Verdict) -> str:
+def as_junit(verdict: Validation) -> str:
     """Return the verdict as JUnit XML: one test case a check."""
     suite = ElementTree.Element(
         "testsuite",
         name=f"lockstep {verdict.model}",
         tests=str(len(verdict.outcomes)),
-        failures=str(len(verdict.of(Status.FAILED))),
+        failures=str(len(verdict.of(Ended.FAILED))),
         errors="0",
-        skipped=str(len(verdict.of(Status.NOT_CHECKED))),
+        skipped=str(len(verdict.of(Ended.NOT_CHECKED))),
         time=f"{verdict.seconds:.3f}",
     )
     for outcome in verdict.outcomes:
@@ -189,10 +199,10 @@ def as_junit(verdict: Verdict) -> str:
             name=outcome.name,
             time=f"{outcome.seconds:.3f}",
         )
-        if outcome.status is Status.FAILED:
+        if outcome.status is Ended.FAILED:
             failure = ElementTree.SubElement(case, "failure", message=_whole(outcome.message))
             failure.text = _whole(failure_text(verdict, outcome))
-        elif outcome.status is Status.NOT_CHECKED:
+        elif outcome.status is Ended.NOT_CHECKED:
             ElementTree.SubElement(case, "skipped", message=_whole(outcome.message))
     output = ElementTree.SubElement(suite, "system-out")
     output.text = _whole(as_markdown(verdict))
@@ -205,7 +215,7 @@ def _whole(text: str) -> str:
     return legible(text, len(text), lines=True)
 
 
-def failure_text(verdict: Verdict, outcome: Outcome) -> str:
+def failure_text(verdict: Validation, outcome: Checked) -> str:
     """Return all that is known of a failed check, for a log."""
     lines = [f"{outcome.title}: {_message(outcome)}"]
     if far := _how_far(outcome):
@@ -221,7 +231,7 @@ def _cause_text(cause: Cause) -> str:
     return f"{text} To read: {cause.read}." if cause.read else text
 
 
-def as_markdown(verdict: Verdict) -> str:
+def as_markdown(verdict: Validation) -> str:
     """Return the verdict as Markdown, for a pull request or an issue."""
     lines = [
         f"## {_glyph(verdict)} `{verdict.target}`, {verdict.model.replace('_', '-')}",
@@ -249,7 +259,7 @@ def _cell(text: str) -> str:
     return legible(text.replace("\n", " "), LONGEST).replace("|", "\\|")
 
 
-FORMATS: dict[str, Callable[[Verdict], str]] = {
+FORMATS: dict[str, Callable[[Validation], str]] = {
     "json": as_json,
     "junit": as_junit,
     "markdown": as_markdown,

@@ -15,7 +15,7 @@ from lockstep.comparisons.validation import Trial
 from lockstep.comparisons.validation.candidate import Candidate
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.checks import Check
-from lockstep.comparisons.validation.verdicts import Verdict
+from lockstep.comparisons.validation.verdicts import Validation
 from lockstep.comparisons.validation.worker import Server
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +40,7 @@ class InProcess:
 
 def judged(
     target: str, model: str, only: Callable[[Check], bool] = lambda check: check.name != "timing"
-) -> Verdict:
+) -> Validation:
     """Return the verdict on a Python target that can be trusted to end."""
     channel: Any = InProcess(target, model)
     candidate = Candidate(target, model, channel, python=True)

@@ -21,7 +21,7 @@ from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.problem import Mode, Problem
 from lockstep.comparisons.validation import mistakes, problems, trial
 from lockstep.comparisons.validation.candidate import UnusableError
-from lockstep.comparisons.validation.verdicts import Status, Word
+from lockstep.comparisons.validation.verdicts import Ended, Word
 from lockstep.models import bayesian, em
 
 ROOT = Path(__file__).parents[1]
@@ -389,8 +389,8 @@ def test_validate_says_right_and_wrong(lockstep, candidate, tmp_path):
 @pytest.mark.parametrize("name", ["step", "fit", "Mixture"])
 def test_right_candidates_of_every_kind_are_valid(model, candidate, name):
     found = judged(candidate(name), NAME)
-    assert found.word is Word.VALID, [o for o in found.outcomes if o.status is Status.FAILED]
-    passed = {o.name for o in found.of(Status.PASSED)}
+    assert found.word is Word.VALID, [o for o in found.outcomes if o.status is Ended.FAILED]
+    passed = {o.name for o in found.of(Ended.PASSED)}
     assert passed >= ({"interface", "own-fit"} if name == "Mixture" else {"lockstep", "m-step"})
     assert ("log-likelihood" in passed) == (name == "fit")
     lacking = {o.name for o in found.outcomes} & {"shifted", "renamed", "far-away", "long"}
@@ -410,7 +410,7 @@ def test_right_candidates_of_every_kind_are_valid(model, candidate, name):
 def test_wrong_candidates_are_found_and_told(model, candidate, name, failed, cause):
     found = judged(candidate(name), NAME)
     assert found.word is Word.WRONG
-    assert failed in {o.name for o in found.of(Status.FAILED)}
+    assert failed in {o.name for o in found.of(Ended.FAILED)}
     assert cause in [c.name for c in found.causes]
 
 
@@ -610,9 +610,14 @@ def forget_renamed():
 
 def test_checks_ask_what_a_model_has_and_not_what_its_fields_are_called(renamed):
     found = renamed("step")
-    assert found.word is Word.VALID, [o for o in found.outcomes if o.status is Status.FAILED]
-    assert {o.name for o in found.of(Status.PASSED)} >= {"shifted", "scaled", "lockstep", "m-step"}
-    said = {o.name: o.message for o in found.of(Status.NOT_CHECKED)}
+    assert found.word is Word.VALID, [o for o in found.outcomes if o.status is Ended.FAILED]
+    assert {o.name for o in found.of(Ended.PASSED)} >= {
+        "shifted",
+        "scaled",
+        "lockstep",
+        "m-step",
+    }
+    said = {o.name: o.message for o in found.of(Ended.NOT_CHECKED)}
     assert said["offset"] == "there is no EM at 50 digits for the renamed mixture"
     assert "rotated" not in {o.name for o in found.outcomes}
 

@@ -34,7 +34,7 @@ from lockstep.comparisons.validation.binding import Call, read
 from lockstep.comparisons.validation.candidate import Candidate, UnusableError
 from lockstep.comparisons.validation.channel import Channel, StartError, TroubleError
 from lockstep.comparisons.validation.reading import TargetError
-from lockstep.comparisons.validation.verdicts import Status, Word
+from lockstep.comparisons.validation.verdicts import Ended, Word
 from lockstep.reports import cli
 from lockstep.reports import validation as rendered
 
@@ -64,7 +64,7 @@ def test_a_right_implementation_is_valid(case):
     quick = "kernels" in case.name or "hmmlearn" in case.name
     left_out = ("timing",) if quick else ("timing", "very-long")
     verdict = judged(case.target, case.model, lambda check: check.name not in left_out)
-    assert [(o.name, o.message) for o in verdict.of(Status.FAILED)] == []
+    assert [(o.name, o.message) for o in verdict.of(Ended.FAILED)] == []
     assert not verdict.causes
     assert validated.right_row(case, verdict) in PAGE.splitlines(), "run make validation"
 
@@ -74,7 +74,7 @@ def test_a_right_implementation_is_valid(case):
 )
 def test_a_program_in_any_language_is_valid(case):
     verdict = case.validate()
-    assert [(o.name, o.message) for o in verdict.of(Status.FAILED)] == []
+    assert [(o.name, o.message) for o in verdict.of(Ended.FAILED)] == []
     assert validated.right_row(case, verdict) in PAGE.splitlines(), "run make validation"
 
 
@@ -194,10 +194,10 @@ def test_without_exact_twin_what_needs_one_is_not_checked_and_says_why(monkeypat
     target = f"{ROOT / 'examples' / 'notebook_em_1d.py'}:em"
     verdict = validate(target, MIXTURE, only=lambda check: check.stage != "deep")
     outcomes = {o.name: o for o in verdict.outcomes}
-    assert outcomes["first-step"].status is Status.NOT_CHECKED
+    assert outcomes["first-step"].status is Ended.NOT_CHECKED
     assert outcomes["first-step"].message.startswith("there is no EM at 50 digits for the")
     for name in ("lockstep", "log-likelihood"):  # by our own E-step, and our own function
-        assert outcomes[name].status is Status.PASSED
+        assert outcomes[name].status is Ended.PASSED
 
 
 # --- fingerprints -----------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def few(check):
 
 
 def failures(verdict):
-    return {o.name: o.message for o in verdict.of(Status.FAILED)}
+    return {o.name: o.message for o in verdict.of(Ended.FAILED)}
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,11 @@ def test_a_candidate_that_misbehaves_gets_a_verdict_and_the_suite_goes_on(
     assert message in failures(verdict)[check]
     assert len(verdict.outcomes) == len([c for c in Trial(candidate(), 1.0).checks if few(c)])
     if check == "first-step":  # the others are asked of a new process, and are right
-        assert {o.name for o in verdict.of(Status.PASSED)} >= {"interface", "m-step", "lockstep"}
+        assert {o.name for o in verdict.of(Ended.PASSED)} >= {
+            "interface",
+            "m-step",
+            "lockstep",
+        }
 
 
 def candidate():
@@ -379,7 +383,7 @@ def test_a_program_that_talks_rubbish_gets_a_verdict(tmp_path, program, message)
     verdict = validate(command, MIXTURE, command=True, limit=1.0)
     assert message in failures(verdict)["interface"]
     others = [o for o in verdict.outcomes if o.name != "interface"]
-    assert all(o.status is Status.NOT_CHECKED for o in others)
+    assert all(o.status is Ended.NOT_CHECKED for o in others)
 
 
 def test_a_program_that_reads_nothing_of_a_long_question_is_ended(tmp_path):
@@ -403,7 +407,7 @@ def test_what_is_too_slow_for_a_long_case_is_not_called_wrong(tmp_path):
     text = STEP.replace("    logs =", "    import time; time.sleep(4e-4 * len(x))\n    logs =", 1)
     few = ("interface", "lockstep", "optimum", "timing")
     verdict = validate(write(tmp_path, text), MIXTURE, limit=2.0, only=lambda c: c.name in few)
-    said = {o.name: o.message for o in verdict.of(Status.NOT_CHECKED)}
+    said = {o.name: o.message for o in verdict.of(Ended.NOT_CHECKED)}
     assert "at its speed this would take about" in said["optimum"]
     assert "at its speed" in said["timing"]
     assert verdict.word is Word.VALID

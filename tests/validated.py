@@ -14,7 +14,7 @@ from pathlib import Path
 
 import mutants
 from lockstep.comparisons.validation import validate
-from lockstep.comparisons.validation.verdicts import Status, Verdict
+from lockstep.comparisons.validation.verdicts import Ended, Validation
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path("tests/candidates")
@@ -46,7 +46,7 @@ class Case:
         """Whether this machine can run it."""
         return not self.program or shutil.which(self.target.split()[0]) is not None
 
-    def validate(self) -> Verdict:
+    def validate(self) -> Validation:
         """Return the verdict, without the timing."""
         return validate(
             self.target, self.model, command=self.program, only=lambda c: c.name != "timing"
@@ -105,9 +105,9 @@ def right() -> Iterator[Case]:
     )
 
 
-def wrong_row(case: Case, verdict: Verdict) -> str:
+def wrong_row(case: Case, verdict: Validation) -> str:
     """Return the row of a wrong one: what caught it, and what was named."""
-    failed = verdict.of(Status.FAILED)
+    failed = verdict.of(Ended.FAILED)
     caught = failed[0].title if failed else "**nothing**"
     named = verdict.causes[0].name if verdict.causes else "**nothing**"
     if named != case.cause:
@@ -115,7 +115,7 @@ def wrong_row(case: Case, verdict: Verdict) -> str:
     return f"| `{case.name}` | {caught} | {named} |"
 
 
-def right_row(case: Case, verdict: Verdict) -> str:
+def right_row(case: Case, verdict: Validation) -> str:
     """Return the row of a right one: the verdict, and the deviations."""
     name = f"`{case.name}`" if ".py:" in case.name else case.name
     model = case.model.replace("_", "-")
@@ -129,7 +129,7 @@ def tables() -> str:
     for case in wrong():
         verdict = case.validate()
         wrong_rows.append(wrong_row(case, verdict))
-        caught += bool(verdict.of(Status.FAILED))
+        caught += bool(verdict.of(Ended.FAILED))
         named += bool(verdict.causes) and verdict.causes[0].name == case.cause
         print(wrong_rows[-1], flush=True)
     right_rows, accused = [], 0
@@ -138,7 +138,7 @@ def tables() -> str:
             raise SystemExit(f"{case.target.split()[0]} is needed for {case.name}")
         verdict = case.validate()
         right_rows.append(right_row(case, verdict))
-        accused += bool(verdict.of(Status.FAILED))
+        accused += bool(verdict.of(Ended.FAILED))
         print(right_rows[-1], flush=True)
     return "\n".join(
         [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lockstep.comparisons.validation.bench import Bench
     from lockstep.comparisons.validation.candidate import Candidate
     from lockstep.comparisons.validation.checks import Check
-    from lockstep.comparisons.validation.verdicts import Outcome, Verdict
+    from lockstep.comparisons.validation.verdicts import Checked, Validation
 
 LIMIT = 10.0
 """Seconds that an answer may take, unless a caller says otherwise."""
@@ -40,27 +40,27 @@ class Trial:
 
         self.bench: Bench = Bench(candidate, limit)
         self.checks: list[Check] = checks(candidate.model)
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, Checked] = {}
         self._began = time.perf_counter()
         self._diagnosed = False
 
     def _in_the_way(self, check: Check) -> str:
         """Return why a check would say nothing new: what failed before it."""
-        from lockstep.comparisons.validation.verdicts import Status
+        from lockstep.comparisons.validation.verdicts import Ended
 
         stages = {"interface": (), "core": ("interface",), "deep": ("interface", "core")}
         for other in self.checks:
             outcome = self.outcomes.get(other.name)
             before = other.stage in stages[check.stage]
-            if before and outcome is not None and outcome.status is Status.FAILED:
+            if before and outcome is not None and outcome.status is Ended.FAILED:
                 return f"as long as this fails: {outcome.title}"
         return ""
 
-    def carry_out(self, check: Check) -> Outcome:
+    def carry_out(self, check: Check) -> Checked:
         """Carry out one check, after those before it."""
         from lockstep.comparisons.validation import causes
         from lockstep.comparisons.validation.checks import carry_out
-        from lockstep.comparisons.validation.verdicts import Outcome, Status
+        from lockstep.comparisons.validation.verdicts import Checked, Ended
 
         if check.name in self.outcomes:
             return self.outcomes[check.name]
@@ -69,12 +69,12 @@ class Trial:
                 if other.name not in self.outcomes and self._before(other, check):
                     self.carry_out(other)
         if reason := self._in_the_way(check):
-            outcome = Outcome(check.name, check.title, Status.NOT_CHECKED, reason, hard=check.hard)
+            outcome = Checked(check.name, check.title, Ended.NOT_CHECKED, reason, hard=check.hard)
         else:
             outcome = carry_out(check, self.bench)
         self.outcomes[check.name] = outcome
         candidate = self.bench.candidate
-        core = outcome.status is Status.FAILED and not check.hard
+        core = outcome.status is Ended.FAILED and not check.hard
         if core and candidate.answered and candidate.from_start and not self._diagnosed:
             self._diagnosed = True
             told = [c for c in causes.diagnose(self.bench) if c not in self.bench.causes]
@@ -85,17 +85,17 @@ class Trial:
         order = {"interface": 0, "core": 1, "deep": 2}
         return order[other.stage] < order[check.stage]
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Validation:
         """Return the verdict on what was carried out."""
         from lockstep.comparisons.legible import legible
-        from lockstep.comparisons.validation.verdicts import Verdict
+        from lockstep.comparisons.validation.verdicts import Validation
 
         candidate = self.bench.candidate
         seen: dict[str, None] = {}
         deviations = [
             d for d in self.bench.deviations if not (d.name in seen or seen.update({d.name: None}))
         ]
-        return Verdict(
+        return Validation(
             target=legible(candidate.name),
             model=candidate.model,
             kind=candidate.kind,
@@ -163,7 +163,7 @@ def validate(
     memory: int | None = None,
     announce: Callable[[Check], None] = lambda _: None,
     only: Callable[[Check], bool] = lambda _: True,
-) -> Verdict:
+) -> Validation:
     """Carry out all checks on a candidate and return the verdict.
 
     Parameters

@@ -18,7 +18,7 @@ from lockstep.comparisons.validation import problems
 from lockstep.comparisons.validation.binding import field_names
 from lockstep.comparisons.validation.candidate import Candidate, Result
 from lockstep.comparisons.validation.channel import TroubleError
-from lockstep.comparisons.validation.problems import Arrays, Problem
+from lockstep.comparisons.validation.problems import Arrays, Question
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
 from lockstep.comparisons.yardstick import LOCKSTEP
 from lockstep.models.records import Floats, Space, entries
@@ -82,7 +82,7 @@ class Bench:
     most: int = 200
     """That work; below, the pipe is all that is measured."""
     answers: dict[tuple[int, int], Result | TroubleError] = field(default_factory=dict)
-    kept: list[Problem] = field(default_factory=list)
+    kept: list[Question] = field(default_factory=list)
 
     @property
     def model(self) -> Any:
@@ -103,7 +103,7 @@ class Bench:
         except LookupError as error:
             raise NotChecked(str(error)) from None
 
-    def true_score(self, arrays: Mapping[str, Floats], problem: Problem) -> float:
+    def true_score(self, arrays: Mapping[str, Floats], problem: Question) -> float:
         """Return the log-likelihood: at 50 digits, or where there is no such twin our own."""
         try:
             return self.exact.expectation(dict(arrays), problem.data)[1]
@@ -115,7 +115,7 @@ class Bench:
         """Whether the data are sequences of symbols."""
         return bool(self.model.shows.SEQUENCES)
 
-    def general(self, seed: int, K: int, size: int) -> Problem:
+    def general(self, seed: int, K: int, size: int) -> Question:
         """Return a general problem of a kind that the candidate takes."""
         one = bool(self.candidate.one_sequence)
         return problems.general(self.candidate.model, seed, K, size, one=one)
@@ -136,7 +136,7 @@ class Bench:
             return f"{_from_here(page)}, {section}"
         return _from_here(Path(self.model.__file__).with_name("equations.py"))
 
-    def raw(self, problem: Problem, iterations: int) -> Result:
+    def raw(self, problem: Question, iterations: int) -> Result:
         """Return the candidate's answer, whatever it is; the same question is asked once."""
         key = (id(problem), iterations)
         if key not in self.answers:
@@ -163,7 +163,7 @@ class Bench:
             raise answer_or_trouble
         return answer_or_trouble
 
-    def iterate(self, problem: Problem, iterations: int = 1) -> Arrays:
+    def iterate(self, problem: Question, iterations: int = 1) -> Arrays:
         """Return the candidate's parameters, if names and shapes are right and all are finite.
 
         Raises
@@ -172,7 +172,7 @@ class Bench:
         """
         return self.accepted(self.raw(problem, iterations).parameters, problem, iterations)
 
-    def accepted(self, found: Arrays, problem: Problem, iterations: int = 0) -> Arrays:
+    def accepted(self, found: Arrays, problem: Question, iterations: int = 0) -> Arrays:
         """Return the model's parameters among those found, as `iterate` does."""
         self.shaped(found, problem)
         for name in self.fields:
@@ -184,7 +184,7 @@ class Bench:
                 )
         return {name: found[name] for name in self.fields}
 
-    def shaped(self, found: Mapping[str, Floats], problem: Problem) -> None:
+    def shaped(self, found: Mapping[str, Floats], problem: Question) -> None:
         """Raise Failed unless the parameters have the right names and shapes."""
         missing = [name for name in self.fields if name not in found]
         if missing:
@@ -224,7 +224,7 @@ class Bench:
             )
         )
 
-    def reference(self, problem: Problem, iterations: int = 1) -> Arrays:
+    def reference(self, problem: Question, iterations: int = 1) -> Arrays:
         """Return what our readable EM makes of a problem."""
         parameters = self.record(problem.start)
         data = self.checked(problem)
@@ -232,11 +232,11 @@ class Bench:
             parameters = self.model.m_step(self.model.e_step(parameters, data)[0])
         return parameters.arrays()  # type: ignore[no-any-return]
 
-    def checked(self, problem: Problem) -> Any:
+    def checked(self, problem: Question) -> Any:
         """Return the data as the model takes them."""
         return tuple(problem.data) if self.sequences else problem.data
 
-    def score(self, arrays: Mapping[str, Floats], problem: Problem) -> float:
+    def score(self, arrays: Mapping[str, Floats], problem: Question) -> float:
         """Return the log-likelihood, by our own function: the judge is never the contestant."""
         return float(self.model.log_likelihood(self.record(arrays), self.checked(problem)))
 

@@ -19,7 +19,7 @@ from lockstep.comparisons.validation.channel import (
     TroubleError,
     worker,
 )
-from lockstep.comparisons.validation.problems import Arrays, Problem, plain
+from lockstep.comparisons.validation.problems import Arrays, Question, plain
 from lockstep.models.records import Floats
 
 FIRST = 3
@@ -172,7 +172,7 @@ class Candidate:
         self.answered = True
         return answer
 
-    def iterate(self, problem: Problem, iterations: int, limit: float | None = None) -> Result:
+    def iterate(self, problem: Question, iterations: int, limit: float | None = None) -> Result:
         """Return what the candidate makes of a problem in so many iterations.
 
         Raises
@@ -192,14 +192,14 @@ class Candidate:
         answer = self.ask(question)
         return _result(answer, time.perf_counter() - began)
 
-    def expect(self, problem: Problem) -> dict[str, Any]:
+    def expect(self, problem: Question) -> dict[str, Any]:
         """Return what a candidate's E-step expects, as far as it is recognised."""
         found = self.ask({"op": "expect", **problem.to_json()}).get("expectation")
         if not isinstance(found, dict):
             raise TroubleError("rubbish", "answered without an object 'expectation'")
         return {name: _array(value, name) for name, value in found.items()}
 
-    def habits(self, problem: Problem, limit: float) -> list[tuple[str, str]]:
+    def habits(self, problem: Question, limit: float) -> list[tuple[str, str]]:
         """Return an estimator's habits: their names, and the evidence."""
         found = self.ask({"op": "habits", **problem.to_json()}, limit).get("habits")
         if not isinstance(found, list) or not all(isinstance(habit, dict) for habit in found):

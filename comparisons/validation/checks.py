@@ -15,8 +15,7 @@ import numpy as np
 
 from lockstep import models
 from lockstep.comparisons.implementations import estimators
-from lockstep.comparisons.problem import Mode
-from lockstep.comparisons.problem import Problem as Task
+from lockstep.comparisons.problem import Mode, Problem
 from lockstep.comparisons.validation import hard, iterations
 from lockstep.comparisons.validation.bench import (
     Bench,
@@ -28,8 +27,8 @@ from lockstep.comparisons.validation.bench import (
 )
 from lockstep.comparisons.validation.candidate import Candidate
 from lockstep.comparisons.validation.channel import TroubleError
-from lockstep.comparisons.validation.problems import Problem
-from lockstep.comparisons.validation.verdicts import Deviation, Outcome, Status
+from lockstep.comparisons.validation.problems import Question
+from lockstep.comparisons.validation.verdicts import Checked, Deviation, Ended
 from lockstep.comparisons.yardstick import NEAR_OPTIMUM
 from lockstep.models import Model
 from lockstep.models.spaces import PositiveDefinite, Real
@@ -72,7 +71,7 @@ def own_optimum(bench: Bench) -> Passed:
     )
 
 
-def _best(bench: Bench, problem: Problem) -> float:
+def _best(bench: Bench, problem: Question) -> float:
     from lockstep.models import em
 
     rng = np.random.default_rng(0)
@@ -130,7 +129,7 @@ def timing(bench: Bench) -> Passed:
     compiled = models.part(bench.model, "compiled") is not None
     row("our kernels" if compiled else "our EM (there is no compiled twin)", ours)
     said = f"{1e9 * seconds / work:,.0f} ns an observation and iteration"
-    task = Task(bench.candidate.model, problem.data, problem.dims, Mode.AS_CONFIGURED, seed=0)
+    task = Problem(bench.candidate.model, problem.data, problem.dims, Mode.AS_CONFIGURED, seed=0)
     others = estimators(task)
     for name, target in others.items():
         if bench.candidate.name == target:
@@ -271,7 +270,7 @@ def checks(model: str) -> list[Check]:
     return [check for check in CHECKS if check.fits(models.load(model))]
 
 
-def carry_out(check: Check, bench: Bench) -> Outcome:
+def carry_out(check: Check, bench: Bench) -> Checked:
     """Carry out one check; whatever the candidate does, there is an outcome."""
     began = time.perf_counter()
     # Section titles are those of the model's page.
@@ -284,22 +283,22 @@ def carry_out(check: Check, bench: Bench) -> Outcome:
         if check.start is False and bench.candidate.from_start:
             raise NotChecked("it begins where it is told, which says more")
         passed = check.run(bench)
-        status, message = Status.PASSED, passed.message
+        status, message = Ended.PASSED, passed.message
         facts = {"measured": passed.measured, "allowed": passed.allowed, "where": passed.where}
     except NotChecked as reason:
-        status, message, read = Status.NOT_CHECKED, str(reason), ""
+        status, message, read = Ended.NOT_CHECKED, str(reason), ""
     except Failed as failed:
-        status, message, facts = Status.FAILED, failed.message, failed.facts
+        status, message, facts = Ended.FAILED, failed.message, failed.facts
         if failed.cause is not None and failed.cause.name not in (c.name for c in bench.causes):
             bench.causes.append(failed.cause)
     except (ArithmeticError, ValueError) as error:
         # A singular covariance, say, where no check before looked for one.
-        status, message = Status.FAILED, f"its parameters cannot be judged: {error}"
+        status, message = Ended.FAILED, f"its parameters cannot be judged: {error}"
     except TroubleError as trouble:
         words = {"hung": "it hangs: ", "crashed": "it crashes: ", "refused": ""}
-        status, message = Status.FAILED, words.get(trouble.kind, "it ") + trouble.message
+        status, message = Ended.FAILED, words.get(trouble.kind, "it ") + trouble.message
         detail = trouble.detail
-    return Outcome(
+    return Checked(
         name=check.name,
         title=check.title,
         status=status,

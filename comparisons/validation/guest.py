@@ -95,7 +95,7 @@ def _fit(candidate: Candidate, problem: Problem) -> PointFit:
     from lockstep import models
     from lockstep.comparisons.problem import Mode
     from lockstep.comparisons.validation.bench import Bench, in_space
-    from lockstep.comparisons.validation.problems import Problem as Question
+    from lockstep.comparisons.validation.problems import Question
     from lockstep.models.fits import PointFit, Status, stack
 
     model = models.load(problem.model)

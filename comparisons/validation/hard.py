@@ -10,7 +10,7 @@ import numpy as np
 from lockstep.comparisons.validation import problems
 from lockstep.comparisons.validation.bench import Bench, Failed, NotChecked, Passed, first_line
 from lockstep.comparisons.validation.channel import TroubleError
-from lockstep.comparisons.validation.problems import Arrays, Problem
+from lockstep.comparisons.validation.problems import Arrays, Question
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
 from lockstep.comparisons.yardstick import LOCKSTEP
 
@@ -28,7 +28,7 @@ EPSILON = 1e-9
 
 def _against_exact(
     bench: Bench,
-    problem: Problem,
+    problem: Question,
     allowed: float,
     cause: Callable[[Arrays | None], Cause | None] = lambda _: None,
 ) -> Passed:
@@ -56,7 +56,7 @@ def _against_exact(
 
 
 def _with_epsilon(
-    bench: Bench, problem: Problem, found: Arrays, expected: Arrays
+    bench: Bench, problem: Question, found: Arrays, expected: Arrays
 ) -> tuple[Arrays, float] | None:
     """Return one iteration with a small number added to each N_k, and the number, if there is one.
 
@@ -192,7 +192,7 @@ def one_observation(bench: Bench) -> Passed:
     return Passed("the mean is the point")
 
 
-def _open_rows(bench: Bench, problem: Problem, found: Arrays, expected: Arrays) -> None:
+def _open_rows(bench: Bench, problem: Question, found: Arrays, expected: Arrays) -> None:
     """Take transitions that no sequence has: any row will do, and zeros are noted."""
     _ = problem
     if "transmat" not in found:

@@ -11,7 +11,7 @@ import numpy as np
 from lockstep.comparisons.validation import problems
 from lockstep.comparisons.validation.bench import Bench, Failed, NotChecked, Passed, in_space
 from lockstep.comparisons.validation.channel import TroubleError
-from lockstep.comparisons.validation.problems import Arrays, Problem
+from lockstep.comparisons.validation.problems import Arrays, Question
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
 from lockstep.comparisons.yardstick import LOCKSTEP
 from lockstep.models.records import Floats, Integers
@@ -86,7 +86,7 @@ def valid(bench: Bench) -> Passed:
     return Passed(f"after each of {ITERATIONS} iterations, on 2 problems")
 
 
-def _tiny(bench: Bench, seed: int) -> Problem:
+def _tiny(bench: Bench, seed: int) -> Question:
     """Return a problem small enough for 50 digits, or for all paths."""
     if not bench.sequences:
         return bench.general(seed, 2, 12)
@@ -168,7 +168,7 @@ def log_likelihood(bench: Bench) -> Passed:
 
 
 def _explain_log_likelihood(
-    bench: Bench, problem: Problem, n: int, said: float, true: float
+    bench: Bench, problem: Question, n: int, said: float, true: float
 ) -> None:
     """Note a log-likelihood that is another known quantity, or raise Failed."""
     N, D = problem.size, 1 if bench.sequences else np.size(problem.data[0])
@@ -308,7 +308,7 @@ EQUIVARIANCE_ITERATIONS = 3
 
 
 def _equivariant(
-    bench: Bench, changed: Problem, back: Callable[[Arrays], Arrays], what: str
+    bench: Bench, changed: Question, back: Callable[[Arrays], Arrays], what: str
 ) -> Passed:
     """Compare the answer to a changed problem, changed back, with the answer to the original."""
     problem = bench.general(43, 3, 60)

@@ -21,7 +21,7 @@ type Arrays = dict[str, Floats]
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class Question:
     """Data and parameters to start from."""
 
     data: Any
@@ -41,7 +41,7 @@ class Problem:
         """The number K of components or states."""
         return len(next(iter(self.start.values())))
 
-    def begun(self, **fields: Floats) -> Problem:
+    def begun(self, **fields: Floats) -> Question:
         """Return the problem with some fields of its start replaced."""
         return replace(self, start={**self.start, **fields})
 
@@ -67,7 +67,7 @@ def plain(data: Any) -> list[Any]:
 
 
 @cache
-def general(model: str, seed: int, K: int, size: int, *, one: bool) -> Problem:
+def general(model: str, seed: int, K: int, size: int, *, one: bool) -> Question:
     """Return data from random parameters, and a start near to them but not at them.
 
     Both are as the `problems.py` of the model's folder says; without one, the parameters are a
@@ -95,7 +95,7 @@ def general(model: str, seed: int, K: int, size: int, *, one: bool) -> Problem:
         sizes = [size] if one else [size // 2, size // 3, size - size // 2 - size // 3]
     data = module.sample(truth, sizes, rng)
     start = _near(truth, rng) if own is None else own.start(truth, rng)
-    return Problem(data, start.arrays(), truth.dims.get("n_features"))
+    return Question(data, start.arrays(), truth.dims.get("n_features"))
 
 
 def _from_prior(model: models.Model, K: int, rng: np.random.Generator) -> Parameters:
@@ -117,7 +117,7 @@ def _near(truth: Parameters, rng: np.random.Generator) -> Parameters:
     return truth.from_free(free + NEAR * truth.free_units() * rng.normal(size=len(free)))
 
 
-def random_starts(model: str, problem: Problem, number: int, seed: int) -> list[Problem]:
+def random_starts(model: str, problem: Question, number: int, seed: int) -> list[Question]:
     """Return the problem with so many random starts, as EM would choose them."""
     module, rng = models.load(model), np.random.default_rng(seed)
     starts = [module.start(problem.data, problem.dims, rng).arrays() for _ in range(number)]
@@ -127,7 +127,7 @@ def random_starts(model: str, problem: Problem, number: int, seed: int) -> list[
 # --- hard cases ---------------------------------------------------------------------------------
 
 
-def far_away(model: str) -> Problem:
+def far_away(model: str) -> Question:
     """Return a mixture with one point so far from all components that every density is zero."""
     problem = general(model, 21, K=2, size=18, one=False)
     data = problem.data.copy()
@@ -135,7 +135,7 @@ def far_away(model: str) -> Problem:
     return replace(problem, data=data)
 
 
-def long_sequence(model: str, length: int) -> Problem:
+def long_sequence(model: str, length: int) -> Question:
     """Return one sequence, far longer than doubles can hold the probability of."""
     problem = general(model, 22, K=2, size=50, one=True)
     rng, module = np.random.default_rng(23), models.load(model)
@@ -144,7 +144,7 @@ def long_sequence(model: str, length: int) -> Problem:
     return replace(problem, data=(np.tile(block, -(-length // 500))[:length],))
 
 
-def offset(model: str, by: float) -> Problem:
+def offset(model: str, by: float) -> Question:
     """Return a mixture whose data lie far from zero, on a grid of 2^-20: none is rounded."""
     problem = general(model, 24, K=2, size=18, one=False)
     grid = 2.0**-20
@@ -155,24 +155,24 @@ def offset(model: str, by: float) -> Problem:
     return replace(problem.begun(**moved), data=data)
 
 
-def nearly_empty(model: str) -> Problem:
+def nearly_empty(model: str) -> Question:
     """Return a start in which one component, far away, has hardly any of the data."""
     problem = general(model, 25, K=2, size=18, one=False)
     return problem.begun(weights=np.array([1 - 1e-9, 1e-9]))
 
 
-def repeated_points(model: str) -> Problem:
+def repeated_points(model: str) -> Question:
     """Return a mixture on a coarse grid: most points occur several times."""
     problem = general(model, 26, K=2, size=24, one=False)
     return replace(problem, data=np.round(problem.data))
 
 
-def one_component(model: str) -> Problem:
+def one_component(model: str) -> Question:
     """Return a problem with K = 1."""
     return general(model, 27, K=1, size=14, one=False)
 
 
-def one_each(model: str) -> Problem:
+def one_each(model: str) -> Question:
     """Return as many components as observations, spread out so that all densities matter."""
     problem = general(model, 28, K=4, size=4, one=False)
     spread: Arrays = {}
@@ -184,7 +184,7 @@ def one_each(model: str) -> Problem:
     return problem.begun(**spread)
 
 
-def one_observation(model: str) -> Problem:
+def one_observation(model: str) -> Question:
     """Return a single observation, and of rows a single component."""
     if models.load(model).shows.SEQUENCES:
         problem = general(model, 29, K=2, size=12, one=True)
@@ -193,7 +193,7 @@ def one_observation(model: str) -> Problem:
     return replace(problem, data=problem.data[:1])
 
 
-def unseen_symbol(model: str) -> Problem:
+def unseen_symbol(model: str) -> Question:
     """Return sequences in which the last of the symbols never occurs."""
     problem = general(model, 30, K=2, size=9, one=True)
     symbols = problem.data[0].copy()
@@ -201,7 +201,7 @@ def unseen_symbol(model: str) -> Problem:
     return replace(problem, data=(symbols,))
 
 
-def length_one(model: str, *, only: bool) -> Problem:
+def length_one(model: str, *, only: bool) -> Question:
     """Return sequences of which some, or all, have a single step."""
     problem = general(model, 31, K=2, size=12, one=True)
     x = problem.data[0]

@@ -10,7 +10,7 @@ from typing import Any
 SCHEMA_VERSION = 1
 
 
-class Status(StrEnum):
+class Ended(StrEnum):
     """How a check ended."""
 
     PASSED = "passed"
@@ -57,13 +57,13 @@ class Deviation:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Checked:
     """What became of a check.
 
     Attributes
     ----------
     name, title : str
-    status : Status
+    status : Ended
     message : str
         The result for a reader, or why it was not checked.
     measured, allowed : float or None
@@ -83,7 +83,7 @@ class Outcome:
 
     name: str
     title: str
-    status: Status
+    status: Ended
     message: str
     measured: float | None = None
     allowed: float | None = None
@@ -96,14 +96,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Validation:
     """The outcomes of all checks.
 
     Attributes
     ----------
     target, model, kind, text : str
         What was validated, and as what it was recognised.
-    outcomes : sequence of Outcome
+    outcomes : sequence of Checked
     causes : sequence of Cause
         The likeliest first.
     deviations : sequence of Deviation
@@ -116,7 +116,7 @@ class Verdict:
     model: str
     kind: str
     text: str
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[Checked]
     causes: Sequence[Cause] = ()
     deviations: Sequence[Deviation] = ()
     timing: Sequence[dict[str, Any]] = field(default_factory=tuple)
@@ -125,12 +125,12 @@ class Verdict:
     @property
     def word(self) -> Word:
         """The verdict in a word: fragile if only hard cases failed."""
-        failed = [o for o in self.outcomes if o.status is Status.FAILED]
+        failed = [o for o in self.outcomes if o.status is Ended.FAILED]
         if not failed:
             return Word.VALID
         return Word.FRAGILE if all(o.hard for o in failed) else Word.WRONG
 
-    def of(self, status: Status) -> list[Outcome]:
+    def of(self, status: Ended) -> list[Checked]:
         """Return the outcomes of that status."""
         return [o for o in self.outcomes if o.status == status]
 
