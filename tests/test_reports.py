@@ -31,7 +31,7 @@ from lockstep.reports.build import benchmark, build, rebuild
 from lockstep.reports.figures import mixtures
 from lockstep.reports.reading import AS_CONFIGURED, MATCHED
 from lockstep.reports.terminal import print_verdicts
-from test_outcomes import environment
+from test_outcomes import VALIDATOR, environment
 
 NAMES = {
     "em": "point",
@@ -229,6 +229,54 @@ def test_every_file_is_written(results, built):
         assert f"gmm2d-notebook-{what}" in stems
     assert "hmm-weather-noise-matrices" in stems
     assert len(list((built / "posterior").iterdir())) == len(results.posteriors)
+
+
+def test_results_follow_the_schema(built):
+    """Points, posteriors and failures, with truth and without, and scenarios with odd names."""
+    content = json.loads((built / "results.json").read_text("utf-8"), parse_constant=pytest.fail)
+    VALIDATOR.validate(content)
+    assert {s["truth"] is None for s in content["scenarios"]} == {True, False}
+    assert {s["sequences"] is None for s in content["scenarios"]} == {True, False}
+    for scenario in content["scenarios"]:
+        assert {o["kind"] for o in scenario["outcomes"]} == {"point", "posterior", "none"}
+
+
+def places(value, *way):
+    """Yield the way to everything within JSON, and to one entry of each list of numbers."""
+    yield way
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield from places(entry, *way, key)
+    elif isinstance(value, list) and value:
+        numbers = all(isinstance(v, int | float | None) for v in value)
+        for i, entry in enumerate(value[:1] if numbers else value):
+            yield from places(entry, *way, i)
+
+
+@pytest.mark.parametrize("wrong", ["word", True, 1.5, None, {}, []], ids=str)
+def test_what_the_schema_refuses_is_not_read_and_the_other_way_round(results, wrong):
+    few = [s for s in results.content.scenarios if s.name == "<b>x</b>"]
+    few = [changed(s, data=s.data[:2], prior=None, predictive_check=None) for s in few]
+    small = json.loads(results_file.encode(changed(results.content, scenarios=few)))
+    ways = [way for way in places(small) if way and "path" not in way]
+    refused = 0
+    for number in np.random.default_rng(0).permutation(len(ways))[:120]:
+        *way, last = ways[number]
+        content = json.loads(json.dumps(small))
+        inner = content
+        for key in way:
+            inner = inner[key]
+        inner[last] = wrong
+        try:
+            results_file.decode(json.dumps(content))
+        except results_file.ResultsError as error:
+            said = str(error)
+            refused += 1
+        else:
+            said = ""
+        uneven = "all of one length" in said  # which a schema cannot say
+        assert uneven or VALIDATOR.is_valid(content) == (not said), (ways[number], said)
+    assert refused > 40
 
 
 def test_draws_are_filed_with_names(results, built):
