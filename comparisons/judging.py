@@ -440,10 +440,7 @@ class Judge:
         )
 
     def _recovery(
-        self,
-        estimate: Parameters,
-        lower: Parameters | None = None,
-        upper: Parameters | None = None,
+        self, estimate: Parameters, lower: Parameters | None = None, upper: Parameters | None = None
     ) -> Recovery | None:
         truth = self.prepared.truth
         if truth is None:

@@ -10,13 +10,7 @@ import numpy as np
 from msgspec.structs import replace as changed
 
 from lockstep.comparisons.implementations import implementations, reference
-from lockstep.comparisons.outcomes import (
-    Fitted,
-    Outcome,
-    PointOutcome,
-    PosteriorOutcome,
-    Verdict,
-)
+from lockstep.comparisons.outcomes import Fitted, Outcome, PointOutcome, PosteriorOutcome, Verdict
 from lockstep.comparisons.problem import Mode
 from lockstep.models import Data
 from lockstep.models.fits import PointFit, Status

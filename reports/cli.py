@@ -174,10 +174,7 @@ def _add_shared(command: argparse.ArgumentParser, default: str) -> None:
     )
     command.add_argument("--quick", action="store_true", help="fewer posterior draws, wider gates")
     command.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="where the report goes " + (f"(default: {default})"),
+        "--out", type=Path, metavar="DIR", help="where the report goes " + (f"(default: {default})")
     )
     command.add_argument(
         "--seed",

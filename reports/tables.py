@@ -689,7 +689,7 @@ def diagnostics_table(scenario: ScenarioResult) -> Table | None:
             "every draw, that of the log-likelihood needs no labels. Label switching counts draws "
             "whose labels stand in another order than in most of their chain. A variational fit "
             "has independent draws and no chains: Pareto k-hat says how heavy the tail of "
-            "posterior over approximation is, and its smallest sd is held against that of NUTS.",
+            "posterior over approximation is, and its smallest sd is held against that of NUTS."
         ],
         "Posterior",
     )

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from lockstep.comparisons.legible import legible
-from lockstep.comparisons.validation.verdicts import (
-    Cause,
-    Checked,
-    Ended,
-    Validation,
-    Word,
-)
+from lockstep.comparisons.validation.verdicts import Cause, Checked, Ended, Validation, Word
 from lockstep.reports.numbers import count, duration, scientific
 from lockstep.reports.terminal import to_ascii
 
@@ -23,11 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 GLYPHS = {Ended.PASSED: "✓", Ended.FAILED: "✗", Ended.NOT_CHECKED: "–"}
-COLOURS = {
-    Ended.PASSED: "green",
-    Ended.FAILED: "bold red",
-    Ended.NOT_CHECKED: "dim",
-}
+COLOURS = {Ended.PASSED: "green", Ended.FAILED: "bold red", Ended.NOT_CHECKED: "dim"}
 HEADLINES = {
     Word.VALID: "Valid",
     Word.FRAGILE: "Right, but it breaks down in hard cases",

@@ -40,10 +40,7 @@ def log_likelihood_over_draws(scenario: ScenarioResult) -> Picture | None:
         for o in reading.posteriors(scenario, AS_CONFIGURED)
         if (histogram := _histogram(o)) is not None
     }
-    best, reference = (
-        scenario.best_log_likelihood,
-        reading.record(scenario, scenario.reference),
-    )
+    best, reference = (scenario.best_log_likelihood, reading.record(scenario, scenario.reference))
     if not shown or best is None or reference is None:
         return None
     from scipy.stats import chi2

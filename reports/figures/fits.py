@@ -117,11 +117,7 @@ def lockstep(scenario: ScenarioResult) -> Picture | None:
     handles = []
     for who, by in found.items():
         (line,) = axes.plot(
-            np.maximum(by, floor),
-            color=style.colour(who),
-            marker=style.mark(who),
-            ms=3,
-            lw=1,
+            np.maximum(by, floor), color=style.colour(who), marker=style.mark(who), ms=3, lw=1
         )
         handles.append(style.owned(line, who))
     last = max(map(len, found.values())) - 1
@@ -138,10 +134,7 @@ def lockstep(scenario: ScenarioResult) -> Picture | None:
     style.legend(
         axes,
         [*handles, bound],
-        [
-            *(f"{who} - em" for who in found),
-            f"allowed: {LOCKSTEP:.0e}".replace("e-0", "e-"),
-        ],
+        [*(f"{who} - em" for who in found), f"allowed: {LOCKSTEP:.0e}".replace("e-0", "e-")],
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
     )

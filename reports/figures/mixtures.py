@@ -103,9 +103,7 @@ def _histogram(scenario: ScenarioResult, x: Floats) -> Picture | None:
             labels.append(f"{lead}: {names[k] if k < len(names) else k + 1}")
     for who, parameters in fits.items():
         (line,) = axes.plot(
-            grid,
-            shows.densities(parameters, grid, 0).sum(axis=1),
-            **style.line(who),
+            grid, shows.densities(parameters, grid, 0).sum(axis=1), **style.line(who)
         )
         handles.append(style.owned(line, who))
         labels.append(f"{who}: mixture")
