@@ -107,7 +107,7 @@ def test_report_quick_end_to_end(lockstep, tmp_path):
     out = tmp_path / "out"
     assert whole(out)
     results = json.loads((out / "results.json").read_text())
-    assert results["schema_version"] == 1
+    VALIDATOR.validate(results)
     assert set(results["environment"]) >= {"python", "platform", "packages", "seed", "seconds"}
     assert [s["name"] for s in results["scenarios"]] == names
     for scenario in results["scenarios"]:

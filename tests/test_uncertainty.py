@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -234,6 +232,7 @@ def test_bootstrap_of_sequences_keeps_their_lengths_and_their_gaps():
 
 
 def test_the_report_gives_em_rows_intervals():
+    from lockstep.comparisons import results_file
     from lockstep.comparisons.cache import Timed
     from lockstep.comparisons.implementations import implementations
     from lockstep.comparisons.judging import Judge
@@ -247,12 +246,12 @@ def test_the_report_gives_em_rows_intervals():
         fit = implementations()["em"].fit(problem)
         task = Task(name, "em", problem)
         (outcome,) = Judge(scenario, prepared, [(task, Timed(fit, 0.1))]).judge().outcomes
-        assert outcome["interval"]["kind"] == "Wald"
+        assert outcome.interval.kind == "Wald"
         assert len(outcome.no_interval) == none
-        assert json.dumps(outcome, allow_nan=False).count("NaN") == 0
+        assert results_file.encode(outcome).count(b"NaN") == 0
         if prepared.truth is not None:
-            assert outcome["recovery"]["of"] == 6
-            assert 0 < outcome["recovery"]["covered"] <= 6
+            assert outcome.recovery.of == 6
+            assert 0 < outcome.recovery.covered <= 6
 
 
 def test_the_coverage_study_in_small(tmp_path):
