@@ -19,6 +19,7 @@ from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.scenarios import scenarios
 from lockstep.models.fits import Status
 from lockstep.reports import folder, verdicts
+from test_outcomes import VALIDATOR
 
 COMMAND = [sys.executable, "-m", "lockstep.reports.cli"]
 
