@@ -796,12 +796,12 @@ def _shape_of(kind: str, K: int, D: int) -> tuple[int, ...]:
 def _of_model(covariances: ArrayLike, kind: str, shape: tuple[int, ...]) -> Floats:
     """Return covariances of a type as its model has them, for means of shape (K, D)."""
     array = np.asarray(covariances, dtype=np.float64)
+    if kind == "full":
+        return array
     if kind == "tied":
         shape = (*shape, shape[1])
     elif kind == "spherical":
         array = array[:, None]
-    elif kind == "full":
-        shape = array.shape
     result: Floats = np.broadcast_to(array, shape)
     return result
 

@@ -534,11 +534,10 @@ def floats(data: Any, name: str) -> Floats:
     ValueError
         If they are not numbers.
     """
-    if type(data) is np.ndarray and data.dtype == np.float64:
-        array: Floats = data
-        if array.flags.c_contiguous and array.flags.aligned:
-            return array
-    given = plain(data, name)
+    given = data if type(data) is np.ndarray and data.dtype == np.float64 else plain(data, name)
+    array: Floats = given
+    if given.dtype == np.float64 and given.flags.c_contiguous and given.flags.aligned:
+        return array
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             array = np.require(given, np.float64, ["C", "A"])
