@@ -74,8 +74,8 @@ class Model(Protocol):
 
     A model may have more: ``Prior``, a conjugate one for `m_step`; ``gradient``, the score where a
     probability is zero; ``collapsed`` and ``rounding``, what doubles cannot hold; and in its
-    folder ``prior.py``, ``compiled.py``, ``graph.py`` and ``problems.py``. What it lacks is said
-    where it is missed.
+    folder ``prior.py``, ``compiled.py``, ``graph.py``, ``stock.py`` and ``problems.py``. What it
+    lacks is said where it is missed.
     """
 
     __name__: str
@@ -182,6 +182,11 @@ def _model(name: str, place: str) -> Model:
     return cast("Model", found)
 
 
+def has(model: Model, name: str) -> bool:
+    """Return whether the model's folder has a module of that name."""
+    return hasattr(model, "__path__") and find_spec(f"{model.__name__}.{name}") is not None
+
+
 def part(model: Model, name: str) -> Any:
     """Return a module of the model's folder that not every model has; None if it is not there.
 
@@ -189,12 +194,9 @@ def part(model: Model, name: str) -> Any:
     ----------
     model : Model
     name : str
-        ``prior``, ``compiled``, ``graph`` or ``problems``.
+        ``prior``, ``compiled``, ``graph``, ``stock`` or ``problems``.
     """
-    if not hasattr(model, "__path__"):  # a model in one file
-        return None
-    place = f"{model.__name__}.{name}"
-    return importlib.import_module(place) if find_spec(place) is not None else None
+    return importlib.import_module(f"{model.__name__}.{name}") if has(model, name) else None
 
 
 def singularity(model: Model, parameters: records.Parameters, data: Data) -> str | None:

@@ -2,14 +2,14 @@
 
 A model's `prior.py` states the prior (`models.priors`); the latent variables are summed out. The
 log-likelihood in the graph, with its gradient, is either that of `models.fisher`, the E-step, or
-the independent one of `models.stock`, PyMC's own by automatic differentiation: the same function,
+the independent one of its ``stock.py``, PyMC's own by automatic differentiation: the same function,
 so the same posterior.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -182,8 +182,8 @@ def build(
         What `observations` returns; `pm.set_data` may replace it by others, of the same number of
         columns.
     stock : bool, optional
-        Whether the log-likelihood is that of `models.stock`. Then a hidden Markov model takes at
-        most as many symbols as `stock.padded` makes of these.
+        Whether the log-likelihood is that of the model's ``stock.py``. Then a hidden Markov model
+        takes at most as many symbols as its `padded` makes of these.
     prior : Prior, optional
         Another than the model's own.
 
@@ -205,7 +205,7 @@ def build(
         values: dict[str, Any] = {}
         for name, family in prior.families.items():
             values |= family.variables(_variable(prior, module, name), name, shape[name])
-        value = _log_likelihood(module, stock=stock)(*data.values(), **values)
+        value = _log_likelihood(module, data | values, stock=stock)
         if prior.standardised:
             (z,) = data.values()
             value = value - z.shape[0] * pt.log(scale).sum()
@@ -233,22 +233,30 @@ def _variable(prior: Prior, model: Model, name: str) -> str:
     return f"standard_{name}" if moves else name
 
 
-def _log_likelihood(model: Model, *, stock: bool) -> Any:
-    """Return the function of data and parameters, as tensors, that is the log-likelihood.
+def _log_likelihood(model: Model, values: Mapping[str, Any], *, stock: bool) -> Any:
+    """Return the log-likelihood as a tensor.
+
+    Parameters
+    ----------
+    model : Model
+    values : mapping of str to TensorVariable
+        Data and parameters by name, also in forms of which a function takes only some.
+    stock : bool
 
     Raises
     ------
     ValueError
         If the model has none of PyMC's own.
     """
-    from lockstep.models import fisher
-
-    own = getattr(part(model, "graph"), "stock" if stock else "fisher", None)
+    own = part(model, "stock" if stock else "graph")
     if own is not None:
-        return own
+        taken = signature(own.log_likelihood).parameters
+        return own.log_likelihood(**{name: values[name] for name in taken if name in values})
     if stock:
         raise ValueError(f"{model.TITLE} has no log-likelihood in PyMC's own terms")
-    return partial(fisher.log_likelihood, model)
+    from lockstep.models import fisher
+
+    return fisher.log_likelihood(model, **values)
 
 
 def start(

@@ -56,8 +56,6 @@ LIBRARIES = {word for i in implementations().values() for word in (i.NAME, i.PAC
 
 KNOWN_BY_NAME = {
     "models/estimators.py": "drop-ins for one estimator each of scikit-learn and hmmlearn",
-    "models/fisher.py": "a compiled Op of its own for the log-likelihood of each of three models",
-    "models/stock.py": "their log-likelihoods in PyMC's own terms",
     "models/hmm_kernels.py": "arithmetic that the compiled twin of one model is made of",
     "models/gaussian_mixture_2d/compiled.py": "in one column it is the other mixture",
     "comparisons/benchmark.py": "times the estimators beside the libraries that they stand for",

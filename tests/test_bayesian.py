@@ -18,7 +18,8 @@ from lockstep.comparisons.implementations import (
 )
 from lockstep.comparisons.problem import Mode, Problem
 from lockstep.comparisons.run import Timed, attempt
-from lockstep.models import bayesian, load, stock
+from lockstep.models import bayesian, load
+from lockstep.models.categorical_hmm import stock
 from lockstep.models.fits import Status
 from lockstep.models.priors import Dirichlet
 from oracles import hmm_by_enumeration

@@ -14,7 +14,7 @@ import numpy as np
 
 from lockstep import models
 from lockstep.comparisons.problem import Mode, Problem
-from lockstep.models import bayesian
+from lockstep.models import bayesian, records
 from lockstep.models.records import Floats, Parameters
 
 if TYPE_CHECKING:
@@ -160,10 +160,9 @@ def graph(problem: Problem, *, stock: bool = False) -> Graph:
     observed = bayesian.observations(problem.model, problem.data)
     key: list[Hashable] = [problem.model, stock, *sorted(problem.dims.items())]
     key += [array.shape[1:] for array in observed.values()]
-    if stock and "symbols" in observed:
-        from lockstep.models.stock import padded
-
-        key.append(padded(len(observed["symbols"])))
+    if stock:
+        padded = getattr(models.part(models.load(problem.model), "stock"), "padded", None)
+        key.append(padded and padded(records.size(problem.data)))
     if tuple(key) not in _GRAPHS:
         model = bayesian.build(problem.model, problem.dims, observed, stock=stock)
         _GRAPHS[tuple(key)] = Graph(problem.model, model)

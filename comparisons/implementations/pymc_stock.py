@@ -36,7 +36,7 @@ def unsupported(problem: Problem) -> str | None:
             f"this checks it for up to {MOST:,}"
         )
     reason = _pymc.unsupported(problem)
-    if reason is None and not hasattr(models.part(models.load(problem.model), "graph"), "stock"):
+    if reason is None and not models.has(models.load(problem.model), "stock"):
         return "its log-likelihood is not written in PyMC's own terms"
     return reason
 

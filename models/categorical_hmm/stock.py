@@ -1,7 +1,6 @@
-"""The log-likelihoods of `lockstep.models.fisher` once more, from PyMC's stock and by autodiff.
+"""The log-likelihood of the categorical hidden Markov model in PyMC's own terms.
 
-Nothing here knows an E-step: the mixtures are PyMC's, the forward algorithm is written in PyTensor,
-and gradients are those of automatic differentiation. So the two check one another.
+Nothing here knows an E-step; gradients are those of automatic differentiation.
 
 The forward algorithm is not a loop. With M_t = transmat diag(b(x_t)) and
 b_k(v) = emissionprob[k, v], the likelihood of a sequence is startprob diag(b(x_1)) M_2 ... M_T 1.
@@ -18,7 +17,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pymc as pm
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 
@@ -29,52 +27,13 @@ MIN_LENGTH = 512
 LEVELS_BETWEEN_RESCALING = 3
 
 
-def gaussian_mixture_1d(x: Any, weights: Any, means: Any, variances: Any) -> Any:
-    """Return the log-likelihood of the univariate Gaussian mixture.
-
-    Parameters
-    ----------
-    x : TensorVariable, shape (N,)
-    weights, means, variances : TensorVariable, shape (K,)
-
-    Returns
-    -------
-    TensorVariable, shape ()
-    """
-    mixture = pm.NormalMixture.dist(w=weights, mu=means, sigma=pt.sqrt(variances))
-    return pm.logp(mixture, x).sum()
-
-
-def gaussian_mixture_2d(x: Any, weights: Any, means: Any, cholesky: Any) -> Any:
-    """Return the log-likelihood of the Gaussian mixture, in any dimension.
-
-    Parameters
-    ----------
-    x : TensorVariable, shape (N, D)
-    weights : TensorVariable, shape (K,)
-    means : TensorVariable, shape (K, D)
-    cholesky : TensorVariable, shape (K, D, D)
-        Lower triangular, the factors of the covariances.
-
-    Returns
-    -------
-    TensorVariable, shape ()
-    """
-    components = [
-        pm.MvNormal.dist(mu=means[k], chol=cholesky[k]) for k in range(means.type.shape[0])
-    ]
-    if len(components) == 1:  # PyMC would take its last axis for the components
-        return pm.logp(components[0], x).sum()
-    return pm.logp(pm.Mixture.dist(w=weights, comp_dists=components), x).sum()
-
-
 def padded(n_symbols: int) -> int:
     """Return the number of factors, a power of two, in the product for so many symbols."""
     return int(max(MIN_LENGTH, 1 << (n_symbols - 1).bit_length()))
 
 
-def categorical_hmm(
-    symbols: Any, startprob: Any, transmat: Any, emissionprob: Any, lengths: Any
+def log_likelihood(
+    symbols: Any, lengths: Any, startprob: Any, transmat: Any, emissionprob: Any
 ) -> Any:
     """Return the log-likelihood of the hidden Markov model with categorical emissions.
 
