@@ -205,10 +205,10 @@ def build(
         values: dict[str, Any] = {}
         for name, family in prior.families.items():
             values |= family.variables(_variable(prior, module, name), name, shape[name])
-        value = _log_likelihood(module, data | values, stock=stock)
+        seen = {"x": data["z"]} if prior.standardised else data
+        value = _log_likelihood(module, seen | values, stock=stock)
         if prior.standardised:
-            (z,) = data.values()
-            value = value - z.shape[0] * pt.log(scale).sum()
+            value = value - data["z"].shape[0] * pt.log(scale).sum()
         pm.Potential("log_likelihood", value)
         for name in [name for name in spaces if name not in graph.named_vars]:
             pm.Deterministic(name, spaces[name].rescaled(values[name], centre, scale))
