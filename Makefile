@@ -48,7 +48,7 @@ report: env  ## Compare everything and write reports/latest (more: ARGS="--help"
 
 .PHONY: test
 test: env  ## Run the tests (some of them: ARGS="-k hmm")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist worksteal $(ARGS)
 
 .PHONY: fuzz-files
 fuzz-files: env  ## Read 2,000 mangled CSV files: each must end in data or in one line
