@@ -258,7 +258,17 @@ def _add_validate(commands: Any) -> None:
         nargs="?",
         metavar="TARGET",
         help="package.module:object or path/to/file.py:object: a function of one iteration, an "
-        "E-step and an M-step (file.py:e_step,m_step), a fit function, or an estimator",
+        "E-step and an M-step (file.py:e_step,m_step), a fit function, a class, or an estimator; "
+        "or a whole script.py or notebook.ipynb",
+    )
+    validate.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=MEANING",
+        help="what a name of the target stands for, where it is taken for something else: data, "
+        "n_iter, n_components, or a parameter of the model, as in --map S=covariances; may be "
+        "given several times",
     )
     validate.add_argument(
         "--command",
@@ -496,6 +506,22 @@ def _run(arguments: argparse.Namespace) -> int:
     return DISAGREE if verdicts.against(content) else AGREE
 
 
+def _meanings(given: Sequence[str], model: str) -> dict[str, str]:
+    """Return what names stand for, by what was said of them."""
+    from lockstep.comparisons.validation.vocabulary import roles
+
+    known = roles(models.load(model).Parameters.SPACES)
+    found = {}
+    for text in given:
+        name, equals, meaning = text.partition("=")
+        meaning = {"n_iter": "iterations"}.get(meaning, meaning)
+        if not (name and equals) or meaning not in known:
+            raise UsageError(f"--map {text}: give NAME=MEANING, where MEANING is one of n_iter, "
+                             f"{', '.join(known)}")
+        found[name] = meaning
+    return found
+
+
 def _validate(arguments: argparse.Namespace) -> int:
     if (arguments.target is None) == (arguments.program is None):
         raise UsageError("name either a TARGET or a --command")
@@ -518,6 +544,7 @@ def _validate(arguments: argparse.Namespace) -> int:
                 arguments.model.replace("-", "_"),
                 command=arguments.program is not None,
                 limit=arguments.limit,
+                said=_meanings(arguments.map, arguments.model.replace("-", "_")),
                 announce=lambda check: tell(f"{check.title} ...") if tell else None,
             )
         except (UnusableError, StartError) as error:

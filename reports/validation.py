@@ -90,6 +90,8 @@ def print_text(verdict: Validation, console: Console) -> None:
 
     say(f"{verdict.target}  {verdict.model.replace('_', '-')}", "bold")
     say(f"{verdict.kind}: {verdict.text}" if verdict.text else verdict.kind, "dim")
+    if verdict.reading:
+        say(f"read as: {verdict.reading}", "dim")
     say()
     console.print(_checks(verdict, plain), highlight=False)
     say()

@@ -9,7 +9,7 @@ wrong, `causes` compares them with those of known `mistakes`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -105,6 +105,7 @@ class Trial:
             deviations=tuple(deviations),
             timing=tuple(self.bench.timing),
             seconds=time.perf_counter() - self._began,
+            reading=legible(candidate.reading),
         )
 
 
@@ -116,6 +117,7 @@ def trial(
     command: bool = False,
     limit: float = LIMIT,
     memory: int | None = None,
+    said: Mapping[str, str] | None = None,
 ) -> Iterator[Trial]:
     """Give a candidate's trial, and end its process afterwards.
 
@@ -131,6 +133,8 @@ def trial(
         Seconds that an answer may take.
     memory : int, optional
         Bytes that the candidate may hold, with all that it starts; 4 GiB if not given.
+    said : mapping of str to str, optional
+        What its names stand for, where that is not to be found out.
 
     Raises
     ------
@@ -147,8 +151,11 @@ def trial(
         general(model, 41, K=3, size=60, one=False)
     except LookupError as error:
         raise UnusableError(str(error)) from None
-    make = Candidate.of_command if command else Candidate.of
-    candidate = make(target, model, limit, MEMORY if memory is None else memory)
+    most = MEMORY if memory is None else memory
+    if command:
+        candidate = Candidate.of_command(target, model, limit, most)
+    else:
+        candidate = Candidate.of(target, model, limit, most, said)
     with candidate:
         candidate.describe()
         yield Trial(candidate, limit)
@@ -161,6 +168,7 @@ def validate(
     command: bool = False,
     limit: float = LIMIT,
     memory: int | None = None,
+    said: Mapping[str, str] | None = None,
     announce: Callable[[Check], None] = lambda _: None,
     only: Callable[[Check], bool] = lambda _: True,
 ) -> Validation:
@@ -168,14 +176,16 @@ def validate(
 
     Parameters
     ----------
-    target, model, command, limit, memory
+    target, model, command, limit, memory, said
         As for `trial`.
     announce : callable, optional
         Called with each check before it is carried out.
     only : callable, optional
         Which checks to carry out.
     """
-    with trial(target, model, command=command, limit=limit, memory=memory) as held:
+    with trial(
+        target, model, command=command, limit=limit, memory=memory, said=said
+    ) as held:
         for check in held.checks:
             if only(check):
                 announce(check)

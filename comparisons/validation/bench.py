@@ -118,6 +118,7 @@ class Bench:
     def general(self, seed: int, K: int, size: int) -> Question:
         """Return a general problem of a kind that the candidate takes."""
         one = bool(self.candidate.one_sequence)
+        K = self.candidate.only or K
         return problems.general(self.candidate.model, seed, K, size, one=one)
 
     def record(self, arrays: Mapping[str, Floats]) -> Any:
@@ -138,6 +139,9 @@ class Bench:
 
     def raw(self, problem: Question, iterations: int) -> Result:
         """Return the candidate's answer, whatever it is; the same question is asked once."""
+        only = self.candidate.only
+        if only is not None and problem.n_components != only:
+            raise NotChecked(f"it takes exactly {only} components")
         key = (id(problem), iterations)
         if key not in self.answers:
             work = problem.size * max(iterations, 1)

@@ -7,7 +7,6 @@ all that is needed. Two arguments of other names are ``(parameters, data)``.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -15,63 +14,26 @@ from typing import Any
 import numpy as np
 
 from lockstep.comparisons.validation.reading import TargetError
+from lockstep.comparisons.validation.vocabulary import plain, spoken, words
 from lockstep.models.records import Floats, Record
 
 type Arrays = dict[str, Floats]
 
-ALIASES = {
-    "weights": "weights weight w pi pis mixing mixing_coefficients mixing_weights phi priors",
-    "means": "means mean mu mus m centers centres",
-    "variances": "variances variance var vars sigma2 sigmasq sigma_sq sigma_squared v",
-    "sds": "sds sd sigma sigmas std stds stddev stddevs standard_deviations scale scales",
-    "covariances": "covariances covariance cov covs covars sigma sigmas",
-    "startprob": "startprob start_prob pi initial initial_probs initial_distribution pi0",
-    "transmat": "transmat trans_mat a transitions transition transition_matrix trans",
-    "emissionprob": "emissionprob emission_prob b emissions emission emission_matrix emit",
-}
-"""Names under which a field goes; `sds` are standard deviations in place of variances.
-
-A field that is not among them goes by its own name, and by its singular.
-"""
-
-
-def aliases(name: str) -> tuple[str, ...]:
-    """Return the names under which a field goes."""
-    return tuple(ALIASES[name].split()) if name in ALIASES else (name, name.removesuffix("s"))
-
-
-ROLES = {
-    "data": "data x xs obs observations obs_seq observation_sequence symbols samples sequence "
-    "sequences seqs points y o",
-    "parameters": "parameters params theta",
-    "iterations": "iterations n_iter n_iters n_iterations num_iterations num_iter max_iter "
-    "max_iters max_iterations iters steps n_steps epochs",
-    "n_components": "n_components n_states k components n_clusters num_components",
-    "n_features": "n_features n_symbols n_obs v n_emissions",
-    "seed": "seed random_state",
-    "tol": "tol tolerance epsilon eps threshold",
-    "reg_covar": "reg_covar reg ridge",
-}
-"""Names of the other arguments. A tolerance and a ridge are given as 0."""
+ROLES = (
+    "data parameters iterations n_components n_features seed tol reg_covar quiet".split()
+)
+"""What an argument may be besides a field."""
 
 ONE_SEQUENCE = {"obs_seq", "observation_sequence", "sequence", "symbols"}
 MANY_SEQUENCES = {"sequences", "seqs"}
 
 
-def _plain(name: str) -> str:
-    name = name.lower().strip("_")
-    return re.sub(r"^(init|old|new|start)_|_(init|old|new|start|k|hat)$|_?0$", "", name)
-
-
 def role_of(name: str, names: Sequence[str]) -> str | None:
     """Return what an argument or an attribute of that name is, for a model with these fields."""
-    known = [*names, *(["sds"] if "variances" in names else [])]
-    for form in (name.lower().strip("_"), _plain(name)):
+    known = [*names, *(["sds"] if "variances" in names else []), *ROLES]
+    for form in (words(name), plain(name)):
         for role in known:
-            if form in aliases(role):
-                return role
-        for role, forms in ROLES.items():
-            if form in forms.split():
+            if form in spoken(role):
                 return role
     return None
 
@@ -368,7 +330,7 @@ class Call:
                 raise TargetError(
                     f"{self.text}: what is {name!r}? Known names are data, parameters, "
                     f"{', '.join(self.fields)}, iterations, n_components; two arguments of other "
-                    "names are (parameters, data)"
+                    f"names are (parameters, data). Say it with --map {name}={self.fields[0]}, say"
                 )
         own_choice = ("data", "parameters", *several)  # where it has a default
         return {
@@ -423,7 +385,7 @@ def values_of(model: Any, start: Arrays, data: Any, iterations: int = 1) -> dict
             values["sds"] = np.sqrt(start["variances"])
     values |= {"iterations": iterations, "tol": 0.0, "reg_covar": 0.0}
     K = len(next(iter(start.values())))
-    values |= {"n_components": K, "seed": 0}
+    values |= {"n_components": K, "seed": 0, "quiet": False}
     if (V := n_symbols(model, start)) is not None:
         values["n_features"] = V
     return values

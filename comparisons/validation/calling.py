@@ -12,7 +12,6 @@ from lockstep.comparisons.validation.binding import (
     Answer,
     Arrays,
     Call,
-    aliases,
     field_names,
     last,
     n_symbols,
@@ -25,6 +24,7 @@ from lockstep.comparisons.validation.binding import (
     values_of,
 )
 from lockstep.comparisons.validation.reading import TargetError
+from lockstep.comparisons.validation.vocabulary import spoken
 
 
 class Adapter:
@@ -42,12 +42,22 @@ class Adapter:
         Whether an HMM takes a single sequence; None if only trying can tell.
     changed : set of str
         Which of its arguments it has written to: ``data``, ``parameters``.
+    is_pair : bool
+        Whether its E-step can be seen by itself.
+    only : int or None
+        The number of components, where it takes no other.
     """
 
     kind = ""
     text = ""
     from_start = True
     one_sequence: bool | None = None
+    is_pair = False
+    only: int | None = None
+
+    def told(self) -> str:
+        """Return how the target is read, where its names alone do not say it."""
+        return ""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -132,6 +142,7 @@ class Pair(Adapter):
     """An E-step and an M-step."""
 
     kind = "E-step and M-step"
+    is_pair = True
 
     def __init__(self, model: Any, e_step: Any, m_step: Any) -> None:
         super().__init__(model)
@@ -176,6 +187,8 @@ class Pair(Adapter):
             expected = list(found)
             found = expected[0]
         if not self.sequences:
+            turned = len(data) != K and np.shape(found) == (K, len(data))
+            found = found.T if turned and isinstance(found, np.ndarray) else found
             if isinstance(found, np.ndarray) and found.shape == (len(data), K):
                 return {"responsibilities": plain_numbers(found, "responsibilities")}
             if (counts := getattr(found, "counts", None)) is not None and np.shape(counts) == (K,):
@@ -306,7 +319,7 @@ def _needed(fields: tuple[str, ...]) -> set[str]:
 
 def _held(made: Any, name: str) -> Any:
     """Return the array that an object holds under a name of that role, or None."""
-    for alias in (name, *aliases(name)):
+    for alias in (name, *spoken(name)):
         for form in (f"{alias}_", alias):
             value = getattr(made, form, None)
             if value is not None and not callable(value) and np.ndim(value):
@@ -327,7 +340,10 @@ def recognise(target: Any, model: Any) -> Adapter:
             raise TargetError("two names with a comma between them are an E-step and an M-step")
         return Pair(model, *target)
     if hasattr(target, "e_step") and hasattr(target, "m_step"):
-        made = target() if isinstance(target, type) else target
+        try:
+            made = target() if isinstance(target, type) else target
+        except TypeError as error:
+            raise TargetError(f"{target.__qualname__} cannot be made: {error}") from None
         return Pair(model, made.e_step, made.m_step)
     if hasattr(target, "fit"):
         return Estimator(model, target)

@@ -36,6 +36,8 @@ DESCRIPTION: dict[str, Any] = {
     "one_sequence": bool | None,
     "estimator": bool,
     "pair": bool,
+    "reading": str,
+    "only": int | None,
 }
 """What a Python target is described by."""
 
@@ -83,6 +85,10 @@ class Candidate:
     kind, text : str
         What it is, and how it is called.
     from_start, one_sequence, estimator, pair : bool
+    reading : str
+        How it is read, where its names alone do not say it.
+    only : int or None
+        The number of components, where it takes no other.
     answered : bool
         Whether it has ever answered.
     """
@@ -97,12 +103,21 @@ class Candidate:
     one_sequence: bool | None = None
     estimator: bool = False
     pair: bool = False
+    reading: str = ""
+    only: int | None = None
     answered: bool = False
 
     @classmethod
-    def of(cls, target: str, model: str, limit: float, memory: int = MEMORY) -> Candidate:
-        """Return the candidate that a Python target names."""
-        channel = Channel(worker(sys.executable, target, model), limit, memory)
+    def of(
+        cls,
+        target: str,
+        model: str,
+        limit: float,
+        memory: int = MEMORY,
+        said: Mapping[str, str] | None = None,
+    ) -> Candidate:
+        """Return the candidate that a Python target names; `said` are meanings of its names."""
+        channel = Channel(worker(sys.executable, target, model, said or {}), limit, memory)
         return cls(target, model, channel, python=True)
 
     @classmethod
@@ -133,8 +148,12 @@ class Candidate:
         if not self.python:
             return
         question = {"op": "describe", "one_sequence": self.one_sequence}
+        patience = max(LOADING, self.channel.limit)
         try:
-            said = self.channel.ask(question, max(LOADING, self.channel.limit))
+            try:
+                said = self.channel.ask(question, patience)
+            except TroubleError:  # it does not survive a trial: the checks will say how it ends
+                said = self.channel.ask({**question, "trial": False}, patience)
         except TroubleError as trouble:
             shown = f"\n{trouble.detail}" if trouble.detail else ""
             message = f"{legible(self.name)} cannot be loaded: {trouble.message}{shown}"

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -326,7 +326,9 @@ def _short(line: bytes) -> str:
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
 
 
-def worker(python: str, target: str, model: str) -> list[str]:
+def worker(
+    python: str, target: str, model: str, said: Mapping[str, str] | None = None
+) -> list[str]:
     """Return the command that serves a Python target (`lockstep.comparisons.validation.worker`)."""
     # -P: a file of the user's that is called models.py must not stand in for ours.
     return [
@@ -337,4 +339,5 @@ def worker(python: str, target: str, model: str) -> list[str]:
         target,
         model,
         str(Path.cwd()),
+        *(f"{name}={meaning}" for name, meaning in (said or {}).items()),
     ]

@@ -42,14 +42,36 @@ def load(target: str, folder: Path) -> Any:
     return found[0] if len(found) == 1 else found
 
 
+def file_of(target: str, folder: Path) -> Path | None:
+    """Return the file that a target is, if it names no object in it.
+
+    Raises
+    ------
+    TargetError
+        If there is no such file.
+    """
+    if not target.endswith((".py", ".ipynb")):
+        return None
+    path = (folder / target).resolve()
+    if not path.is_file():
+        raise TargetError(f"there is no file {target}")
+    return path
+
+
+def _is_own(value: Any, module: Any) -> bool:
+    """Return whether something was defined in a module, and can be called."""
+    return callable(value) and getattr(value, "__module__", None) == module.__name__
+
+
 def _module(place: str, folder: Path) -> types.ModuleType:
     sys.path.insert(0, str(folder))
     try:
-        if not place.endswith(".py"):
+        if not place.endswith((".py", ".ipynb")):
             return importlib.import_module(place)
-        path = (folder / place).resolve()
-        if not path.is_file():
-            raise TargetError(f"there is no file {place}")
+        path = file_of(place, folder)
+        assert path is not None
+        if place.endswith(".ipynb"):
+            return _defined(path) or types.ModuleType(path.stem)
         sys.path.insert(0, str(path.parent))
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None
@@ -60,8 +82,24 @@ def _module(place: str, folder: Path) -> types.ModuleType:
     except TargetError:
         raise
     except BaseException as error:
+        defined = _defined(folder / place)
+        if defined is not None:
+            return defined
         raise TargetError(f"{place} cannot be imported: {said(error)}") from error
     return module
+
+
+def _defined(path: Path) -> types.ModuleType | None:
+    """Return what a file defines, without the rest that stopped its import; None if nothing."""
+    from lockstep.comparisons.validation import lifting
+
+    if not path.is_file():
+        return None
+    try:
+        source = lifting.opened(path.resolve())
+    except TargetError:
+        return None
+    return lifting.definitions(source) if any(lifting.defined(source)) else None
 
 
 def _attribute(module: Any, name: str, place: str) -> Any:
@@ -71,6 +109,8 @@ def _attribute(module: Any, name: str, place: str) -> Any:
             public = [n for n in vars(found) if not n.startswith("_")]
             near = difflib.get_close_matches(part, public, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise TargetError(f"{place} has no {name!r}{hint}")
+            own = [n for n in public if _is_own(vars(found)[n], module)]
+            there = f"; it has {', '.join(own[:20])}" if own else ""
+            raise TargetError(f"{place} has no {name!r}{hint}{there}")
         found = getattr(found, part)
     return found

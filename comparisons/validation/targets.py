@@ -10,12 +10,12 @@ import numpy as np
 from lockstep import models
 from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.validation.binding import copies, same
-from lockstep.comparisons.validation.calling import Estimator, Pair, recognise
+from lockstep.comparisons.validation.calling import Estimator, recognise
 from lockstep.comparisons.validation.reading import TargetError, load
+from lockstep.comparisons.validation.trying import taken
 
 __all__ = [
     "Estimator",
-    "Pair",
     "TargetError",
     "copies",
     "load",
@@ -23,6 +23,7 @@ __all__ = [
     "quiet",
     "recognise",
     "same",
+    "taken",
 ]
 
 

@@ -110,6 +110,8 @@ class Validation:
     timing : sequence of dict
         Rows of who took how long.
     seconds : float
+    reading : str
+        How it was read, where its names alone do not say it.
     """
 
     target: str
@@ -121,6 +123,7 @@ class Validation:
     deviations: Sequence[Deviation] = ()
     timing: Sequence[dict[str, Any]] = field(default_factory=tuple)
     seconds: float = 0.0
+    reading: str = ""
 
     @property
     def word(self) -> Word:

@@ -18,8 +18,8 @@ from typing import Any
 from lockstep.comparisons.legible import legible, said
 
 
-def main(target: str, model_name: str, folder: str) -> None:
-    """Answer questions until there are no more."""
+def main(target: str, model_name: str, folder: str, *said: str) -> None:
+    """Answer questions until there are no more; `said` are meanings, as ``name=meaning``."""
     questions = os.fdopen(os.dup(0), "r", encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -27,7 +27,7 @@ def main(target: str, model_name: str, folder: str) -> None:
     os.environ["MPLBACKEND"] = "Agg"  # a notebook's plt.show() must not open a window
     _end_with_parent()
 
-    serve = Server(target, model_name, Path(folder))
+    serve = Server(target, model_name, Path(folder), dict(s.split("=", 1) for s in said))
     for line in questions:
         question = json.loads(line)
         answers.write(serve.line(question))
@@ -48,8 +48,11 @@ def _end_with_parent() -> None:
 class Server:
     """A target with the questions it answers."""
 
-    def __init__(self, target: str, model_name: str, folder: Path) -> None:
+    def __init__(
+        self, target: str, model_name: str, folder: Path, said: dict[str, str] | None = None
+    ) -> None:
         self.target, self.model_name, self.folder = target, model_name, folder
+        self.said = said or {}
         self.adapter: Any = None
 
     def __call__(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -86,9 +89,9 @@ class Server:
             # Ours first: whatever the target does to the path, `models` is this project's.
             model = targets.model_named(self.model_name)
             targets.quiet()
-            found = targets.load(self.target, self.folder)
+            trial = bool(question.get("trial", True))
+            self.adapter = targets.taken(self.target, self.folder, model, self.said, trial=trial)
             targets.quiet()
-            self.adapter = targets.recognise(found, model)
         except targets.TargetError as error:
             cause = error.__cause__
             shown = ""
@@ -104,7 +107,9 @@ class Server:
             "from_start": self.adapter.from_start,
             "one_sequence": self.adapter.one_sequence if self.adapter.sequences else False,
             "estimator": isinstance(self.adapter, targets.Estimator),
-            "pair": isinstance(self.adapter, targets.Pair),
+            "pair": self.adapter.is_pair,
+            "reading": self.adapter.told(),
+            "only": self.adapter.only,
         }
 
     def do_takes_one(self, _: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,493 @@
+"""What can be driven: a function, two functions, an object with state; each by named slots.
+
+A driver is given a value for each slot that has a meaning, and gives back what came out, by name
+where there is one. What the slots mean is not known here (`trying`).
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+import itertools
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, override
+
+import numpy as np
+
+from lockstep.comparisons.validation.binding import MOST
+from lockstep.comparisons.validation.forms import unboxed
+from lockstep.comparisons.validation.vocabulary import is_expectation, plain, words
+
+type Outputs = list[tuple[str | None, Any]]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An argument, or an attribute that is set.
+
+    Attributes
+    ----------
+    name : str
+        As its owner calls it.
+    required : bool
+    """
+
+    name: str
+    required: bool = True
+
+
+def arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the arguments of a function that can be named; none if it does not say."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return []
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [a for a in signature.parameters.values() if a.kind not in stars]
+
+
+def slots_of(function: Callable[..., Any]) -> list[Slot]:
+    """Return the slots of a function."""
+    return [Slot(a.name, a.default is a.empty) for a in arguments(function)]
+
+
+def written(function: Callable[..., Any]) -> str:
+    """Return a function's name and signature."""
+    try:
+        signature = str(inspect.signature(function))
+    except (TypeError, ValueError):
+        signature = "(...)"
+    return f"{getattr(function, '__name__', type(function).__name__)}{signature}"
+
+
+# --- what comes back ------------------------------------------------------------------------------
+
+
+def _named(node: ast.expr | None) -> str | None:
+    match node:
+        case ast.Name(name) | ast.Attribute(attr=name):
+            return name
+        case ast.Subscript(value=inner) | ast.Starred(value=inner):
+            return _named(inner)
+        case ast.Call(func=ast.Attribute(value=ast.Name("np" | "numpy")), args=[inner, *_]):
+            return _named(inner)
+        case ast.Call(func=ast.Attribute(value=inner, attr="copy" | "tolist" | "reshape")):
+            return _named(inner)
+        case ast.Call(func=ast.Name("list" | "tuple" | "dict"), args=[inner]):
+            return _named(inner)
+    return None
+
+
+def returned_names(function: Callable[..., Any]) -> list[str | None]:
+    """Return the names of what a function returns last, as its source has them."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return []
+    top = tree.body[0] if tree.body else None
+    if not isinstance(top, ast.FunctionDef):
+        return []
+    found: list[str | None] = []
+    for node in _own(top):
+        if isinstance(node, ast.Return | ast.Yield) and node.value is not None:
+            if isinstance(node.value, ast.Tuple | ast.List):
+                names = [_named(item) for item in node.value.elts]
+            else:
+                names = [_named(node.value)]
+            if len(names) >= len(found):
+                found = names
+    return found
+
+
+def _own(function: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(function):
+        if not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            yield node
+            yield from _own(node)
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """Return the attributes of an object that only holds values."""
+    if isinstance(value, np.ndarray | str | bytes | int | float | Mapping) or value is None:
+        return None
+    if type(value).__module__.startswith(("pandas", "numpy")):
+        return None
+    if hasattr(value, "_asdict"):
+        return dict(value._asdict())
+    held = getattr(value, "__dict__", None)
+    return dict(held) if held and not callable(value) else None
+
+
+def alternatives(returned: Any, names: Sequence[str | None]) -> Iterator[tuple[str, Outputs]]:
+    """Yield the ways in which what was returned may be taken apart, the likeliest first."""
+    held = _attributes(returned)
+    if held is not None:
+        yield "attributes", list(held.items())
+    if isinstance(returned, Mapping):
+        yield "keys", [(str(k), v) for k, v in returned.items()]
+        yield "whole", [(next(iter(names), None), returned)]
+        return
+    if isinstance(returned, tuple | list):
+        if len(names) != len(returned):
+            names = [None] * len(returned)
+        parts: Outputs = list(zip(names, returned))
+        yield "values", parts
+        flat: Outputs = []
+        for name, part in parts:
+            inner = _attributes(part)
+            if isinstance(part, Mapping):
+                inner = {str(k): v for k, v in part.items()}
+            if inner is not None:
+                flat += list(inner.items())
+            elif isinstance(part, tuple | list) and any(np.ndim(p) for p in _safe(part)):
+                flat += [(None, p) for p in part]
+            else:
+                flat.append((name, part))
+        if len(flat) != len(parts):
+            yield "values of values", flat
+        if parts and isinstance(parts[-1][1], Mapping | tuple):
+            for label, found in alternatives(parts[-1][1], []):
+                yield f"last, {label}", found
+        if all(isinstance(p, list | np.ndarray) and len(p) for _, p in parts if np.ndim(_one(p))):
+            yield "last of each", [(n, p[-1] if _long(p) else p) for n, p in parts]
+    yield "whole", [(names[0] if len(names) == 1 else None, returned)]
+
+
+def _one(value: Any) -> Any:
+    return value if isinstance(value, list | np.ndarray) else 0
+
+
+def _long(value: Any) -> bool:
+    return isinstance(value, list | np.ndarray) and np.ndim(_one(value)) > 0 and len(value) > 0
+
+
+def _safe(parts: Sequence[Any]) -> list[Any]:
+    return [p for p in parts if isinstance(p, np.ndarray | list | tuple)]
+
+
+# --- drivers --------------------------------------------------------------------------------------
+
+
+class Driver:
+    """Something that iterates EM when its slots are filled.
+
+    Attributes
+    ----------
+    kind, text : str
+        What it is, and how it is called.
+    slots : list of Slot
+    counts : bool
+        Whether it does any number of iterations by itself, whatever its arguments are.
+    pair : bool
+        Whether its E-step can be seen.
+    same_names : bool
+        Whether what it is given and what comes out are called the same.
+    names : list of str or None
+        Of what it returns.
+    """
+
+    kind = ""
+    text = ""
+    counts = False
+    pair = False
+    same_names = False
+
+    def __init__(self, slots: list[Slot]) -> None:
+        self.slots = slots
+        self.names: list[str | None] = []
+
+    def __call__(self, values: dict[str, Any], iterations: int) -> Any:
+        """Return what comes out."""
+        raise NotImplementedError
+
+    def expectation(self, values: dict[str, Any]) -> list[Any]:  # noqa: ARG002
+        """Return what the E-step returned."""
+        return []
+
+
+class FunctionDriver(Driver):
+    """A function, or a generator of each iteration's parameters."""
+
+    def __init__(self, function: Callable[..., Any], text: str = "", kind: str = "function") -> None:
+        super().__init__(slots_of(function))
+        self.function, self.kind = function, kind
+        self.text = text or written(function)
+        self.names = returned_names(function)
+        self.by_place = [a.name for a in arguments(function) if a.kind is a.POSITIONAL_ONLY]
+        self.counts = inspect.isgeneratorfunction(function)
+        if self.counts:
+            self.kind = "generator"
+
+    @override
+    def __call__(self, values: dict[str, Any], iterations: int) -> Any:
+        placed = [values[name] for name in self.by_place if name in values]
+        named = {name: value for name, value in values.items() if name not in self.by_place}
+        made = self.function(*placed, **named)
+        if not inspect.isgenerator(made):
+            return made
+        last = None
+        for last in itertools.islice(made, iterations):  # noqa: B007 - the last one is wanted
+            pass
+        return last
+
+
+class PairDriver(Driver):
+    """An E-step and an M-step."""
+
+    kind = "E-step and M-step"
+    counts = True
+    pair = True
+
+    def __init__(self, e_step: Callable[..., Any], m_step: Callable[..., Any]) -> None:
+        self.e_step, self.m_step = e_step, m_step
+        taken = slots_of(e_step)
+        names = {slot.name for slot in taken}
+        self.e_names, self.names = returned_names(e_step), returned_names(m_step)
+        self.spare = [a.name for a in arguments(m_step) if self._is_spare(a.name, names)]
+        others = [s for s in slots_of(m_step) if s.name not in names and s.name not in self.spare]
+        super().__init__([*taken, *others])
+        self.names = returned_names(m_step)
+        self.counts = False
+        self.text = f"{written(e_step)} and {written(m_step)}"
+        self.taken, self.wanted = names, {a.name for a in arguments(m_step)}
+
+    def _is_spare(self, name: str, taken: set[str]) -> bool:
+        return name in self.e_names or (name not in taken and is_expectation(name))
+
+    def _expected(self, values: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+        returned = self.e_step(**{n: v for n, v in values.items() if n in self.taken})
+        return handed_on(returned, self.e_names, self.spare)
+
+    @override
+    def __call__(self, values: dict[str, Any], iterations: int) -> Any:
+        spare, _ = self._expected(values)
+        rest = {n: v for n, v in values.items() if n in self.wanted and n not in self.spare}
+        return self.m_step(**rest, **spare)
+
+    @override
+    def expectation(self, values: dict[str, Any]) -> list[Any]:
+        return self._expected(values)[1]
+
+
+def handed_on(
+    returned: Any, names: Sequence[str | None], spare: Sequence[str]
+) -> tuple[dict[str, Any], list[Any]]:
+    """Return what an M-step is given of what the E-step returned, by name, and all of it."""
+    parts = list(returned) if type(returned) is tuple else [returned]
+    if not spare:
+        return {}, parts
+    by_name = dict(zip(names, parts)) if len(names) == len(parts) else {}
+    if all(name in by_name for name in spare):
+        return {name: by_name[name] for name in spare}, parts
+    arrays = [p for p in parts if not isinstance(p, float | int | np.floating) and p is not None]
+    if len(spare) == 1:
+        whole = len(arrays) > 1 and not all(isinstance(a, np.ndarray) for a in arrays)
+        return {spare[0]: returned if whole or not arrays else arrays[0]}, parts
+    return dict(zip(spare, arrays)), parts
+
+
+E_STEP = r"e|e_?step|expectation(_?step)?|_?do_e_step|calc_?e_?step|expect|compute_?resp\w*|"
+E_STEP += r"(compute|calculate|update)_responsibilit\w*|responsibilit\w*|posteriors?"
+M_STEP = r"m|m_?step|maximi[sz]ation(_?step)?|maximi[sz]e|update_(params?|parameters)|"
+M_STEP += r"re_?estimate(_parameters)?"
+STEP = r"(em|one|single|baum_?welch|bw)_?(step|iteration|iter|update)|step|iterate|update|iteration"
+LOOP = r"fit|train(ing)?|run|em|learn|estimate|solve|optimi[sz]e|baum_?welch\w*|run_\w*em\w*|"
+LOOP += r"expectation_maximi[sz]ation|fit_em|em_algorithm|train_\w+|fit_\w+|em_fit|em_loop|bw|"
+LOOP += r"\w*_em|em_\w+|\w*baum_?welch"
+INIT = r"init\w*|_?initiali[sz]e\w*|reset\w*|set_?up|random_init\w*|start"
+
+
+def called(name: str, pattern: str) -> bool:
+    """Return whether a name is one of those of a pattern."""
+    return re.fullmatch(pattern, words(name)) is not None or (
+        re.fullmatch(pattern, name.lower().strip("_")) is not None
+    )
+
+
+class ObjectDriver(Driver):
+    """An object that keeps its parameters in attributes.
+
+    Parameters
+    ----------
+    target : type or object
+    plan : str
+        ``pair``, ``step`` or ``loop``.
+    methods : sequence of str
+    """
+
+    def __init__(self, target: Any, plan: str, methods: Sequence[str]) -> None:
+        self.target, self.plan, self.methods = target, plan, tuple(methods)
+        cls = target if isinstance(target, type) else type(target)
+        made = slots_of(cls) if isinstance(target, type) else []
+        self.begun = [n for n in _methods(cls) if called(n, INIT) and n not in methods]
+        self.held = attributes_of(cls)
+        self.returns = returned_names(getattr(cls, methods[0]))
+        spare: list[str] = []
+        if plan == "pair":
+            m_arguments = [a.name for a in arguments(getattr(cls, methods[1]))[1:]]
+            spare = [n for n in m_arguments if n in self.returns or is_expectation(n)]
+        self.spare = spare
+        super().__init__(self._slots(cls, made))
+        self.text = f"{cls.__qualname__}: {', '.join(methods)}"
+        self.kind = {
+            "pair": "object with an E-step and an M-step",
+            "step": "object with a step",
+            "loop": "object that iterates",
+        }[plan]
+        self.pair = plan == "pair"
+        self.counts = plan != "loop"
+        self.names = []
+        self.put: dict[str, str] = {}
+
+    def _slots(self, cls: type, made: list[Slot]) -> list[Slot]:
+        found = {f"init.{s.name}": Slot(f"init.{s.name}", s.required) for s in made}
+        for method in (*self.methods, *self.begun):
+            for slot in slots_of(getattr(cls, method))[1:]:
+                if slot.name not in self.spare:
+                    name = f"call.{slot.name}"
+                    required = slot.required and method in self.methods
+                    found[name] = Slot(name, required or found.get(name, slot).required)
+        for name in self.held:
+            found[f"self.{name}"] = Slot(f"self.{name}", required=False)
+        return list(found.values())
+
+    def _call(self, made: Any, method: str, values: dict[str, Any], **spare: Any) -> Any:
+        function = getattr(made, method)
+        wanted = [a.name for a in arguments(function)]
+        given = {n: values[f"call.{n}"] for n in wanted if f"call.{n}" in values}
+        return function(**{**given, **{k: v for k, v in spare.items() if k in wanted}})
+
+    def _made(self, values: dict[str, Any]) -> Any:
+        """Return an object with the parameters in it."""
+        if isinstance(self.target, type):
+            made = self.target(
+                **{n[5:]: v for n, v in values.items() if n.startswith("init.")}
+            )
+        else:
+            made = copy.deepcopy(self.target)
+        put = {n[5:]: v for n, v in values.items() if n.startswith("self.")}
+        if any(getattr(made, name, None) is None for name in put):
+            for method in self.begun:
+                self._call(made, method, values)
+
+        def place(*_: Any, **__: Any) -> None:
+            for name, value in put.items():
+                setattr(made, name, alike(value, getattr(made, name, None)))
+
+        place()
+        if self.plan == "loop" and put:
+            for method in self.begun:  # it would begin anew
+                setattr(made, method, _after(getattr(made, method), place))
+        return made
+
+    @override
+    def __call__(self, values: dict[str, Any], iterations: int) -> Any:
+        made = self._made(values)
+        returned = None
+        for _ in range(iterations if self.counts else 1):
+            if self.plan == "pair":
+                expected = self._call(made, self.methods[0], values)
+                spare, _parts = handed_on(expected, self.returns, self.spare)
+                returned = self._call(made, self.methods[1], values, **spare)
+            else:
+                returned = self._call(made, self.methods[0], values)
+        held = {k: v for k, v in vars(made).items() if not callable(v)}
+        if returned is not None and returned is not made and self.plan != "pair":
+            for _label, outputs in alternatives(returned, self.returns):
+                held |= {k: v for k, v in outputs if k and k not in held}
+                break
+        return Holder(held)
+
+    @override
+    def expectation(self, values: dict[str, Any]) -> list[Any]:
+        made = self._made(values)
+        before = {k: id(v) for k, v in vars(made).items()}
+        returned = self._call(made, self.methods[0], values)
+        if returned is not None and returned is not made:
+            return list(returned) if type(returned) is tuple else [returned]
+        return [v for k, v in vars(made).items() if before.get(k) != id(v)]
+
+
+class Holder:
+    """What an object held in the end."""
+
+    def __init__(self, held: dict[str, Any]) -> None:
+        self.__dict__.update(held)
+
+
+def _after(method: Callable[..., Any], place: Callable[..., None]) -> Callable[..., None]:
+    def begin(*given: Any, **named: Any) -> None:
+        method(*given, **named)
+        place()
+
+    return begin
+
+
+def alike(value: Any, there: Any) -> Any:
+    """Return a parameter in the form of what an attribute holds already."""
+    if there is None or not isinstance(value, np.ndarray):
+        return value
+    shape = np.shape(unboxed(there))
+    if shape != value.shape and int(np.prod(shape)) == value.size:
+        squeezed = tuple(n for n in shape if n > 1) == tuple(n for n in value.shape if n > 1)
+        value = value.reshape(shape) if squeezed else value.T if value.T.shape == shape else value
+    if isinstance(there, list):
+        return [row if np.ndim(row) else float(row) for row in value]
+    if isinstance(there, Mapping) and len(there) == len(value):
+        return dict(zip(there, value))
+    return value
+
+
+def _methods(cls: type) -> list[str]:
+    return [
+        name
+        for name, value in inspect.getmembers(cls, callable)
+        if not name.startswith("__") and inspect.isfunction(value)
+    ]
+
+
+def attributes_of(cls: type) -> list[str]:
+    """Return the attributes that a class's source assigns."""
+    found: dict[str, None] = {}
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):
+        return []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name("self"), attr=name, ctx=ast.Store()):
+                found[name] = None
+    return list(found)
+
+
+def drivers_of(target: Any) -> list[Driver]:
+    """Return the ways in which an object can be driven, the likeliest first."""
+    if isinstance(target, tuple):
+        return [PairDriver(*target)]
+    if isinstance(target, Driver):
+        return [target]
+    if inspect.isroutine(target) or not (isinstance(target, type) or hasattr(target, "__dict__")):
+        return [FunctionDriver(target)]
+    cls = target if isinstance(target, type) else type(target)
+    methods = _methods(cls)
+    found: list[Driver] = []
+    e_steps = [n for n in methods if called(n, E_STEP)]
+    m_steps = [n for n in methods if called(n, M_STEP)]
+    for e_step, m_step in itertools.product(e_steps[:2], m_steps[:2]):
+        found.append(ObjectDriver(target, "pair", (e_step, m_step)))
+    for plan, pattern in (("step", STEP), ("loop", LOOP)):
+        named = [n for n in methods if called(n, pattern) and n not in (*e_steps, *m_steps)]
+        named.sort(key=lambda n: (plain(n) != "fit", n))
+        found += [ObjectDriver(target, plan, (name,)) for name in named[:3]]
+    if not found and callable(target) and not isinstance(target, type):
+        return [FunctionDriver(target)]
+    return found
+
+
+def too_large(value: Any) -> bool:
+    """Return whether an array is too large to be a parameter."""
+    return isinstance(value, np.ndarray) and value.size > MOST
