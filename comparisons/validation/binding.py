@@ -330,7 +330,7 @@ class Call:
                 raise TargetError(
                     f"{self.text}: what is {name!r}? Known names are data, parameters, "
                     f"{', '.join(self.fields)}, iterations, n_components; two arguments of other "
-                    f"names are (parameters, data). Say it with --map {name}={self.fields[0]}, say"
+                    f"names are (parameters, data). To say it: --map {name}={self.fields[0]}"
                 )
         own_choice = ("data", "parameters", *several)  # where it has a default
         return {

@@ -290,6 +290,83 @@ def handed_on(
     return dict(zip(spare, arrays)), parts
 
 
+class Numbered(Driver):
+    """Two components whose parameters are numbers of their own: ``mu1, mu2, sigma1, sigma2, pi``.
+
+    Parameters
+    ----------
+    inner : Driver
+    groups : mapping of str to list of str
+        The slots that are one parameter.
+    share : int
+        Of which component a single number is the weight.
+    """
+
+    def __init__(self, inner: Driver, groups: Mapping[str, list[str]], share: int) -> None:
+        self.inner, self.groups, self.share = inner, groups, share
+        self.alone = [
+            s.name
+            for s in inner.slots
+            if s.name not in sum(groups.values(), []) and plain(s.name) in SHARES
+        ]
+        if any(stem in SHARES for stem in groups):
+            self.alone = []
+        numbered = {name for names in groups.values() for name in names}
+        slots = [Slot(stem) for stem in groups]
+        slots += [Slot(s.name, s.required) for s in inner.slots if s.name not in numbered]
+        super().__init__(slots)
+        self.kind, self.text = inner.kind, inner.text
+        self.counts = inner.counts
+
+    @override
+    def __call__(self, values: dict[str, Any], iterations: int) -> Any:
+        split: dict[str, Any] = {}
+        for name, value in values.items():
+            if name in self.groups:
+                split |= dict(zip(self.groups[name], (float(v) for v in value), strict=True))
+            elif name in self.alone and np.ndim(value) == 1:
+                first, second = value
+                split[name] = float(second if self.share else first)
+            else:
+                split[name] = value
+        return self._joined(self.inner(split, iterations))
+
+    def _joined(self, returned: Any) -> dict[str, Any]:
+        _, outputs = next(alternatives(returned, self.inner.names))
+        order = [s.name for s in self.inner.slots if self._is_number(s.name)]
+        if not all(name for name, _ in outputs[: len(order)]):
+            outputs = [*zip(order, (v for _, v in outputs)), *outputs[len(order) :]]
+        found = {name: value for name, value in outputs if name is not None}
+        joined: dict[str, Any] = dict(found)
+        for stem, names in self.groups.items():
+            if all(name in found for name in names):
+                joined[stem] = [found[name] for name in names]
+        for name in self.alone:
+            if name in found and np.ndim(found[name]) == 0:
+                p = float(found[name])
+                joined[name] = [1 - p, p] if self.share else [p, 1 - p]
+        return joined
+
+    def _is_number(self, name: str) -> bool:
+        return name in self.alone or any(name in names for names in self.groups.values())
+
+
+SHARES = "pi w p weight alpha lam lambda_ lambda tau phi mix theta pi1 pi2 w1 w2 p1 mixing".split()
+"""Names of the weight of one of two components."""
+
+
+def numbered(driver: Driver) -> list[Driver]:
+    """Return a driver, or where it takes ``mu1, mu2`` those that give it numbers."""
+    groups: dict[str, list[str]] = {}
+    for slot in driver.slots:
+        if match := re.fullmatch(r"([a-zA-Z_]+?)_?([0-9ab])", slot.name):
+            groups.setdefault(match[1], []).append(slot.name)
+    pairs = {stem: sorted(names) for stem, names in groups.items() if len(names) == 2}
+    if len(pairs) < 2:
+        return [driver]
+    return [Numbered(driver, pairs, share) for share in (0, 1)]
+
+
 E_STEP = r"e|e_?step|expectation(_?step)?|_?do_e_step|calc_?e_?step|expect|compute_?resp\w*|"
 E_STEP += r"(compute|calculate|update)_responsibilit\w*|responsibilit\w*|posteriors?"
 M_STEP = r"m|m_?step|maximi[sz]ation(_?step)?|maximi[sz]e|update_(params?|parameters)|"
@@ -469,9 +546,9 @@ def drivers_of(target: Any) -> list[Driver]:
     if isinstance(target, tuple):
         return [PairDriver(*target)]
     if isinstance(target, Driver):
-        return [target]
+        return numbered(target)
     if inspect.isroutine(target) or not (isinstance(target, type) or hasattr(target, "__dict__")):
-        return [FunctionDriver(target)]
+        return numbered(FunctionDriver(target))
     cls = target if isinstance(target, type) else type(target)
     methods = _methods(cls)
     found: list[Driver] = []

@@ -321,7 +321,7 @@ def _equivariant(
 def relabelled(bench: Bench) -> Passed:
     """Permute the components of the start: those of the result must be permuted alike."""
     problem = bench.general(43, 3, 60)
-    order = [2, 0, 1]
+    order = np.roll(np.arange(problem.n_components), 1)
     changed = problem.begun(**bench.record(problem.start).relabelled(order).arrays())
 
     def back(found: Arrays) -> Arrays:

@@ -301,13 +301,13 @@ class Script(Driver):
         names = self._wanted(frozenset())
         slots = []
         for name in names:
-            known = dict(meanings(name, (*fields,)))
+            known = dict(meanings(name, fields) or meanings(name[:-1].rstrip("_"), fields))
             own = {*fields, "sds"} & set(known)
             if name in self.carried:
                 if own:
                     slots.append(Slot(name, required=min(known[r] for r in own) < 1))
                 continue
-            if known:
+            if known or name in loaded(self.loop):
                 slots.append(Slot(name, required=False))
         return slots
 
@@ -403,7 +403,8 @@ def _counts(node: ast.expr) -> bool:
 
 
 def _is_field(name: str, fields: Sequence[str]) -> bool:
-    return any(role in (*fields, "sds") for role, _ in meanings(name, fields))
+    known = meanings(name, fields) or meanings(name[:-1].rstrip("_"), fields)
+    return any(role in (*fields, "sds") for role, _ in known)
 
 
 # --- definitions ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from lockstep.comparisons.validation.drivers import (
     LOOP,
     STEP,
     Driver,
+    Numbered,
     ObjectDriver,
     alternatives,
     drivers_of,
@@ -135,6 +137,13 @@ class Reading(Adapter):
         self.is_pair = driver.pair
         self.kind = self._kind()
         self._answers: Callable[[Mapping[str, Any]], tuple[int, bool]] | None = None
+
+    def begins(self) -> None:
+        """Take it for one that begins where it likes."""
+        self.from_start = False
+        own = (*self.fields, "parameters")
+        self.roles = {slot: role for slot, role in self.roles.items() if role not in own}
+        self.kind = self._kind()
 
     def _kind(self) -> str:
         if not self.from_start:
@@ -456,7 +465,8 @@ class Trial:
     def grade(self, adapter: Adapter, seconds: float = PATIENCE) -> Grade:
         """Return how far an adapter comes."""
         try:
-            with patience(seconds), np.errstate(all="ignore"):
+            own = FIRST if not adapter.from_start else seconds
+            with patience(own), np.errstate(all="ignore"):
                 data = adapter.data([s.tolist() for s in self.problem.data] if
                                     adapter.sequences else self.problem.data)
                 if not adapter.from_start:
@@ -482,9 +492,24 @@ class Trial:
             return Grade(level=level)
         kept = getattr(adapter, "kept", [])
         right = self.right(found, 1)
+        if not right and isinstance(adapter, Reading) and self._begins_anew(adapter, found):
+            adapter.begins()
+            return Grade(level=level)
         n_right = len([n for n in right if n not in kept])
         whole = n_right == len(start) - len(kept)
         return Grade(whole and self._again(adapter, kept), n_right, level)
+
+    def _begins_anew(self, reading: Reading, found: Arrays) -> bool:
+        """Return whether what an object is given to begin from makes no difference."""
+        if not isinstance(reading.driver, ObjectDriver):
+            return False
+        other = {n: a[::-1].copy() for n, a in self.path(2).items()}
+        try:
+            with patience(PATIENCE), np.errstate(all="ignore"):
+                again = reading.iterate(other, reading.data(self.problem.data), 1).parameters
+        except BaseException:  # noqa: BLE001 - then it makes a difference
+            return False
+        return all(np.array_equal(again[n], a) for n, a in found.items())
 
     def _again(self, adapter: Adapter, kept: Sequence[str]) -> bool:
         """Return whether the third iteration is right too."""
@@ -547,6 +572,8 @@ def assignments(
             helpful = ("iterations", "n_components", "n_features", "tol", "reg_covar", "quiet")
             taken = fields if own else (*helpful, *fields, "sds", "data")
             known = [(r, c) for r, c in known if r in taken or (own and r == "sds")]
+            if not known and not own:
+                known = [("data", 2.5)]
             known = [*known[:4], (None, 0.6 if own else 0.9)]
         else:
             unknown = [r for r in (*fields, "data", "parameters") if r not in dict(known)]
@@ -642,17 +669,20 @@ def moves(model: Any, roles: Mapping[str, str], forms: Forms, level: int) -> Ite
 def _further(model: Any, roles: Mapping[str, str], forms: Forms, put: Any) -> Iterator[Forms]:
     spaces = model.Parameters.SPACES
     sequences = model.shows.SEQUENCES
-    for data in ("array", "list", "tuple", "list of arrays", "frame", "strings"):
-        if data != "strings" or sequences:
-            yield replace(forms, data=data)
-    for box in BOXES:
-        if box not in ("dictionary", "frame") or sequences:
-            yield replace(forms, box=box)
     if sequences:
         yield replace(forms, data="strings", box="dictionary", one=True)
-        yield replace(forms, data="strings", box="frame", one=True)
+        if "pandas" in sys.modules:
+            yield replace(forms, data="strings", box="frame", one=True)
+            yield replace(forms, box="frame")
         yield replace(forms, data="list", box="dictionary")
         yield replace(forms, one=not forms.one)
+    for data in ("array", "list", "tuple", "list of arrays", "frame", "strings"):
+        there = sequences if data == "strings" else "pandas" in sys.modules
+        if there or data not in ("strings", "frame"):
+            yield replace(forms, data=data)
+    for box in BOXES:
+        if box not in ("dictionary", "frame") or (sequences and box == "dictionary"):
+            yield replace(forms, box=box)
     yield replace(forms, data="list", box="list")
     for layout in ("as it is", "a column", "a row", "turned"):
         yield replace(forms, layout=layout)
@@ -812,17 +842,21 @@ def _tried(target: Any, model: Any, said: Mapping[str, str], budget: float = BUD
             refusal = str(error)
     if first.grade.right or (first.adapter is not None and first.grade.level < 0):
         return first
-    ways = _ways(target)
-    found = _furthest(ways, model, 3, said, budget, first.grade)
+    ways = drivers_of(target)
+    K = 2 if ways and all(isinstance(w, Numbered) for w in ways) else 3
+    found = _furthest(ways, model, K, said, budget, first.grade)
+    if K == 2 and _usable(found):
+        return _two(found)
     if found.grade.right:
         return found
     if first.grade.level >= 4:
-        return found if found.grade.n_right > first.grade.n_right else first
-    if _usable(found):
-        return found
-    second = _of_two(first, ways, model, said, budget)
+        better = (found.grade.n_right, found.grade.level) > (first.grade.n_right, first.grade.level)
+        return found if better else first
+    second = None if found.grade.n_right else _of_two(first, ways, model, said, budget)
     if second is not None:
         return second
+    if _usable(found):
+        return found
     if first.adapter is not None:
         return first
     return Tried(None, Grade(error=_told(refusal, target, found)))
@@ -847,10 +881,6 @@ def _by_names(target: Any, model: Any) -> Tried:
     adapter.one_sequence = ones[best]
     adapter.changed.clear()
     return Tried(adapter, grades[best])
-
-
-def _ways(target: Any) -> list[Driver]:
-    return drivers_of(target)
 
 
 def _furthest(

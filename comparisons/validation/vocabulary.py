@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 STRONG = {
@@ -94,12 +95,14 @@ LOG_LIKELIHOODS = (
 )
 
 
+@cache
 def words(text: str) -> str:
     """Return a name in lower case, with underscores between its words."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", text)
     return text.lower().strip("_")
 
 
+@cache
 def plain(name: str) -> str:
     """Return a name without what people put around it."""
     name = words(name)
@@ -113,6 +116,7 @@ def plain(name: str) -> str:
     )
 
 
+@cache
 def spoken(role: str, *, weak: bool = False) -> tuple[str, ...]:
     """Return the names under which a role goes."""
     if weak:
@@ -131,6 +135,11 @@ def meanings(name: str, fields: Sequence[str]) -> list[tuple[str, float]]:
     fields : sequence of str
         Of the model; ``sds`` comes with ``variances``.
     """
+    return list(_meanings(name, tuple(fields)))
+
+
+@cache
+def _meanings(name: str, fields: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
     known = [*fields, *(["sds"] if "variances" in fields else [])]
     known += [role for role in STRONG if role not in FIELDS]
     costs: dict[str, float] = {}
@@ -142,12 +151,14 @@ def meanings(name: str, fields: Sequence[str]) -> list[tuple[str, float]]:
             elif form in spoken(role, weak=True):
                 costs.setdefault(role, cost + 1)
     if plain(name) == "":
-        return []
+        return ()
     for place, role in enumerate(known):  # one of the words is the word
+        if role == "data" and words(name).startswith(("n_", "num_", "len_", "size")):
+            continue
         stems = [w for w in spoken(role) if len(w) > 3]
         if role not in costs and any(w in words(name) for w in stems):
             costs[role] = 1.5 + 0.01 * place
-    return sorted(costs.items(), key=lambda item: item[1])
+    return tuple(sorted(costs.items(), key=lambda item: item[1]))
 
 
 FIELDS = (
