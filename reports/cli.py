@@ -510,14 +510,16 @@ def _meanings(given: Sequence[str], model: str) -> dict[str, str]:
     """Return what names stand for, by what was said of them."""
     from lockstep.comparisons.validation.vocabulary import roles
 
-    known = roles(models.load(model).Parameters.SPACES)
+    known = roles(tuple(models.load(model).Parameters.SPACES))
     found = {}
     for text in given:
         name, equals, meaning = text.partition("=")
         meaning = {"n_iter": "iterations"}.get(meaning, meaning)
         if not (name and equals) or meaning not in known:
-            raise UsageError(f"--map {text}: give NAME=MEANING, where MEANING is one of n_iter, "
-                             f"{', '.join(known)}")
+            raise UsageError(
+                f"--map {text}: give NAME=MEANING, where MEANING is one of n_iter, "
+                f"{', '.join(known)}"
+            )
         found[name] = meaning
     return found
 

@@ -183,9 +183,7 @@ def validate(
     only : callable, optional
         Which checks to carry out.
     """
-    with trial(
-        target, model, command=command, limit=limit, memory=memory, said=said
-    ) as held:
+    with trial(target, model, command=command, limit=limit, memory=memory, said=said) as held:
         for check in held.checks:
             if only(check):
                 announce(check)

@@ -19,9 +19,17 @@ from lockstep.models.records import Floats, Record
 
 type Arrays = dict[str, Floats]
 
-ROLES = (
-    "data parameters iterations n_components n_features seed tol reg_covar quiet".split()
-)
+ROLES = [
+    "data",
+    "parameters",
+    "iterations",
+    "n_components",
+    "n_features",
+    "seed",
+    "tol",
+    "reg_covar",
+    "quiet",
+]
 """What an argument may be besides a field."""
 
 ONE_SEQUENCE = {"obs_seq", "observation_sequence", "sequence", "symbols"}

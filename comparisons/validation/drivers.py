@@ -11,8 +11,11 @@ import copy
 import inspect
 import itertools
 import re
+import signal
 import textwrap
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, override
 
@@ -62,6 +65,29 @@ def written(function: Callable[..., Any]) -> str:
     except (TypeError, ValueError):
         signature = "(...)"
     return f"{getattr(function, '__name__', type(function).__name__)}{signature}"
+
+
+class TooLongError(Exception):
+    """A call took longer than its patience."""
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """End what takes longer, where a signal can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise TooLongError(f"no answer within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 # --- what comes back ------------------------------------------------------------------------------
@@ -188,6 +214,8 @@ class Driver:
         Whether what it is given and what comes out are called the same.
     names : list of str or None
         Of what it returns.
+    hints : dict
+        What slots are, as far as values say it; None for one that is left as it is.
     """
 
     kind = ""
@@ -199,6 +227,7 @@ class Driver:
     def __init__(self, slots: list[Slot]) -> None:
         self.slots = slots
         self.names: list[str | None] = []
+        self.hints: dict[str, str | None] = {}
 
     def __call__(self, values: dict[str, Any], iterations: int) -> Any:
         """Return what comes out."""
@@ -212,7 +241,9 @@ class Driver:
 class FunctionDriver(Driver):
     """A function, or a generator of each iteration's parameters."""
 
-    def __init__(self, function: Callable[..., Any], text: str = "", kind: str = "function") -> None:
+    def __init__(
+        self, function: Callable[..., Any], text: str = "", kind: str = "function"
+    ) -> None:
         super().__init__(slots_of(function))
         self.function, self.kind = function, kind
         self.text = text or written(function)
@@ -307,7 +338,7 @@ class Numbered(Driver):
         self.alone = [
             s.name
             for s in inner.slots
-            if s.name not in sum(groups.values(), []) and plain(s.name) in SHARES
+            if not any(s.name in names for names in groups.values()) and plain(s.name) in SHARES
         ]
         if any(stem in SHARES for stem in groups):
             self.alone = []
@@ -351,7 +382,26 @@ class Numbered(Driver):
         return name in self.alone or any(name in names for names in self.groups.values())
 
 
-SHARES = "pi w p weight alpha lam lambda_ lambda tau phi mix theta pi1 pi2 w1 w2 p1 mixing".split()
+SHARES = [
+    "pi",
+    "w",
+    "p",
+    "weight",
+    "alpha",
+    "lam",
+    "lambda_",
+    "lambda",
+    "tau",
+    "phi",
+    "mix",
+    "theta",
+    "pi1",
+    "pi2",
+    "w1",
+    "w2",
+    "p1",
+    "mixing",
+]
 """Names of the weight of one of two components."""
 
 
@@ -441,9 +491,7 @@ class ObjectDriver(Driver):
     def _made(self, values: dict[str, Any]) -> Any:
         """Return an object with the parameters in it."""
         if isinstance(self.target, type):
-            made = self.target(
-                **{n[5:]: v for n, v in values.items() if n.startswith("init.")}
-            )
+            made = self.target(**{n[5:]: v for n, v in values.items() if n.startswith("init.")})
         else:
             made = copy.deepcopy(self.target)
         put = {n[5:]: v for n, v in values.items() if n.startswith("self.")}

@@ -19,18 +19,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, override
 
+import numpy as np
+
 from lockstep.comparisons.legible import said
-from lockstep.comparisons.validation.drivers import Driver, Slot
+from lockstep.comparisons.validation.drivers import Driver, Slot, patience
 from lockstep.comparisons.validation.reading import TargetError
 from lockstep.comparisons.validation.vocabulary import meanings
 
-NOISE = (
-    "print plt sns ax axs axes fig display clear_output input pprint logging logger time pbar "
-    "warnings writer log pylab pyplot"
-).split()
+NOISE = [
+    "print",
+    "plt",
+    "sns",
+    "ax",
+    "axs",
+    "axes",
+    "fig",
+    "display",
+    "clear_output",
+    "input",
+    "pprint",
+    "logging",
+    "logger",
+    "time",
+    "pbar",
+    "warnings",
+    "writer",
+    "log",
+    "pylab",
+    "pyplot",
+]
 """Names whose calls only tell or show something."""
 
-COUNTED = "range trange tqdm arange count xrange".split()
+COUNTED = ["range", "trange", "tqdm", "arange", "count", "xrange"]
 """What a loop of EM counts with."""
 
 BLANK = re.compile(r"^\s*\S.*=\s*(#.*)$|_{3,}|<[\w ]+>|\?\?\?")
@@ -110,7 +130,7 @@ def _parsed(source: Source, codes: Sequence[str]) -> None:
         if source.path.suffix == ".ipynb":
             source.cells.append(len(lines) + 1)
         first = len(lines)
-        lines += [*code.splitlines(), ""] or [""]
+        lines += [*code.splitlines(), ""]
         source.text = "\n".join(lines)
         try:
             tree = ast.parse(code)
@@ -154,8 +174,9 @@ def _placeholders(source: Source, statement: ast.stmt) -> None:
                 value is None and _asks(source.line(node.lineno))
             ):
                 source.blanks.append(f"{source.place(node.lineno)}: {source.line(node.lineno)}")
-            case ast.Raise(exc=ast.Name("NotImplementedError")) | ast.Raise(
-                exc=ast.Call(func=ast.Name("NotImplementedError"))
+            case (
+                ast.Raise(exc=ast.Name("NotImplementedError"))
+                | ast.Raise(exc=ast.Call(func=ast.Name("NotImplementedError")))
             ):
                 source.blanks.append(f"{source.place(node.lineno)}: {source.line(node.lineno)}")
 
@@ -189,8 +210,9 @@ def stored(node: ast.AST) -> set[str]:
         match n:
             case ast.Name(id=name, ctx=ast.Store()):
                 found.add(name)
-            case ast.Subscript(value=inner, ctx=ast.Store()) | ast.Attribute(
-                value=inner, ctx=ast.Store()
+            case (
+                ast.Subscript(value=inner, ctx=ast.Store())
+                | ast.Attribute(value=inner, ctx=ast.Store())
             ):
                 found |= _root(inner)
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=inner))):
@@ -210,10 +232,15 @@ def _root(node: ast.expr) -> set[str]:
 
 def loaded(node: ast.AST) -> set[str]:
     """Return the names that code reads, or changes in place."""
-    found = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    found = {
+        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+    }
     for n in ast.walk(node):
         if isinstance(n, ast.AugAssign):
             found |= _root(n.target)
+    if isinstance(node, ast.FunctionDef):
+        own = {a.arg for n in ast.walk(node) if isinstance(n, ast.arguments) for a in n.args}
+        found -= own | {name for s in node.body for name in stored(s)}
     return found
 
 
@@ -255,8 +282,8 @@ class Quiet(ast.NodeTransformer):
             node.body = [ast.copy_location(ast.Pass(), node)]
         return node
 
-    visit_For = visit_While = _nested
-    visit_If = visit_With = visit_FunctionDef = _filled
+    visit_For = visit_While = _nested  # noqa: N815 - as `ast` calls them
+    visit_If = visit_With = visit_FunctionDef = _filled  # noqa: N815
 
 
 # --- the loop -------------------------------------------------------------------------------------
@@ -286,6 +313,7 @@ class Script(Driver):
         text = ast.unparse(loop).splitlines()[0]
         self.loop = _counted(quiet.visit(_copied(loop)))
         self.carried = stored(self.loop)
+        self._code: dict[frozenset[str], list[tuple[Any, ast.stmt]]] = {}
         own_stop = quiet.stops or isinstance(loop, ast.While)
         super().__init__(self._slots(fields))
         self.text = f"{source.path.name}, {source.place(self.line)}: {text}"
@@ -293,8 +321,8 @@ class Script(Driver):
             self.text += " (its own stopping rule left out)"
         if source.cells:
             self.kind = "loop of a notebook"
-        self._code: dict[frozenset[str], list[tuple[Any, ast.stmt]]] = {}
         self.same_names = True
+        self.hints = self._hints(fields)
 
     def _slots(self, fields: Sequence[str]) -> list[Slot]:
         """Return what may be given in place of the file's own."""
@@ -310,6 +338,54 @@ class Script(Driver):
             if known or name in loaded(self.loop):
                 slots.append(Slot(name, required=False))
         return slots
+
+    def _own(self) -> dict[str, Any]:
+        """Return what the file itself begins with; nothing if it cannot be had."""
+        names: dict[str, Any] = {"__name__": "lifted", "__file__": str(self.source.path)}
+        for code, _ in self._needed(frozenset()):
+            try:
+                with patience(EVALUATION):
+                    exec(code, names)
+            except BaseException:  # noqa: BLE001 - a file that is not there, say
+                continue
+        return names
+
+    def _hints(self, fields: Sequence[str]) -> dict[str, str | None]:
+        """Return what values say of names: the data, and what counts components and points."""
+        own = self._own()
+        slots = [s.name for s in self.slots if s.name in own]
+        starts = [np.shape(own[n]) for n in slots if n in self.carried and _is_field(n, fields)]
+        sizes = [shape[0] for shape in starts if shape]
+        if not sizes:
+            return {}
+        K = max(set(sizes), key=sizes.count)
+        V = max((s[1] for s in starts if len(s) == 2), default=0)
+        rows = {n: own[n] for n in slots if n not in self.carried and _many(own[n], K)}
+        rows = {n: v for n, v in rows.items() if n in loaded(self.loop)} or rows
+        given = {n for n in self.carried if _is_field(n, fields)} | set(rows)
+        needed = set(self._wanted(frozenset(given)))
+        self.slots = [s for s in self.slots if s.name in needed | given]
+        hints: dict[str, str | None] = {}
+        for name in slots:
+            if name in self.carried:
+                continue
+            value = own[name]
+            if name in rows:
+                if len(rows) == 1:
+                    hints[name] = "data"
+            elif isinstance(value, int | np.integer) and not isinstance(value, bool):
+                known = [role for role, _ in meanings(name, fields)]
+                counted = {
+                    "n_components": value == K,
+                    "n_features": value == V and "emissionprob" in fields,
+                    "size": any(value == len(r) for r in rows.values()),
+                    "columns": any(value == (*np.shape(r), 1)[1] for r in rows.values()),
+                    "iterations": dict(meanings(name, fields)).get("iterations", 9.0) < 1,
+                }
+                fits = [role for role, there in counted.items() if there]
+                fits.sort(key=lambda r: known.index(r) if r in known else len(known))
+                hints[name] = fits[0] if fits else None
+        return hints
 
     def _wanted(self, given: frozenset[str]) -> list[str]:
         """Return the names, assigned before the loop, on which it depends."""
@@ -345,7 +421,7 @@ class Script(Driver):
         names: dict[str, Any] = {"__name__": "lifted", "__file__": str(self.source.path), **values}
         for code, statement in self._needed(frozenset(values)):
             try:
-                exec(code, names)  # noqa: S102 - the file's own code, as it was asked for
+                exec(code, names)
             except Exception as error:
                 where = self.source.place(statement.lineno)
                 line = self.source.line(statement.lineno)
@@ -353,8 +429,22 @@ class Script(Driver):
             names |= values
         names["_iterations"] = iterations
         module = ast.fix_missing_locations(ast.Module([self.loop], []))
-        exec(compile(module, str(self.source.path), "exec"), names)  # noqa: S102
+        exec(compile(module, str(self.source.path), "exec"), names)
         return {name: names[name] for name in sorted(self.carried | set(values)) if name in names}
+
+
+EVALUATION = 1.0
+"""Seconds that a statement may take that makes a file's own data."""
+
+
+def _many(value: Any, K: int) -> bool:
+    """Return whether a value may be data: more numbers or words than components."""
+    if isinstance(value, str | dict) or callable(value):
+        return False
+    try:
+        return len(value) > max(K, 3) and not isinstance(value, set)
+    except TypeError:
+        return False
 
 
 def _copied(node: Any) -> Any:
@@ -392,7 +482,7 @@ def scripts(source: Source, fields: Sequence[str]) -> list[Script]:
         likely = [n for n in carried if _is_field(n, fields)]
         if likely:
             found.append(Script(source, place, fields))
-    return found
+    return sorted(found, key=lambda s: -len([n for n in s.carried if _is_field(n, fields)]))
 
 
 def _counts(node: ast.expr) -> bool:
@@ -427,8 +517,8 @@ def definitions(source: Source) -> types.ModuleType:
             ast.fix_missing_locations(ast.Module([statement], [])), str(source.path), "exec"
         )
         try:
-            exec(code, module.__dict__)  # noqa: S102
-        except Exception:  # noqa: BLE001, S112 - what needs it will say so
+            exec(code, module.__dict__)
+        except Exception:  # noqa: BLE001 - what needs it will say so
             continue
     return module
 

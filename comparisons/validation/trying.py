@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, override
@@ -41,8 +38,10 @@ from lockstep.comparisons.validation.drivers import (
     Driver,
     Numbered,
     ObjectDriver,
+    TooLongError,
     alternatives,
     drivers_of,
+    patience,
 )
 from lockstep.comparisons.validation.forms import (
     BOXES,
@@ -60,7 +59,6 @@ from lockstep.comparisons.validation.reading import TargetError, file_of, load
 from lockstep.comparisons.validation.vocabulary import (
     is_log_likelihood,
     meanings,
-    spoken as names_of,
     words,
 )
 
@@ -86,29 +84,6 @@ SEVERAL = 500
 """Iterations of a fit from a start of its own."""
 
 
-class TooLongError(Exception):
-    """A call took longer than its patience."""
-
-
-@contextmanager
-def patience(seconds: float) -> Iterator[None]:
-    """End what takes longer, where a signal can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(*_: object) -> None:
-        raise TooLongError(f"no answer within {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 # --- a reading ------------------------------------------------------------------------------------
 
 
@@ -124,9 +99,7 @@ class Reading(Adapter):
     forms : Forms
     """
 
-    def __init__(
-        self, model: Any, driver: Driver, roles: Mapping[str, str], forms: Forms
-    ) -> None:
+    def __init__(self, model: Any, driver: Driver, roles: Mapping[str, str], forms: Forms) -> None:
         super().__init__(model)
         self.driver, self.roles, self.forms = driver, dict(roles), forms
         self.text = driver.text
@@ -225,11 +198,13 @@ class Reading(Adapter):
         label, places, score = self.picked
         found = dict(ways).get(label)
         if found is None or any(i >= len(found) for i in places.values()):
-            raise ValueError(f"a {type(returned).__name__} was returned, of another form than before")
+            raise ValueError(
+                f"a {type(returned).__name__} was returned, of another form than before"
+            )
         parameters: Arrays = {}
         for name in self.fields:
             if name in places:
-                value = self._decoded(name, *found[places[name]], start)
+                value = self._decoded(name, found[places[name]][0], found[places[name]][1], start)
                 parameters[name] = numbers(value, name)
             elif start:
                 parameters[name] = self._left(name, start, arguments)
@@ -260,7 +235,7 @@ class Reading(Adapter):
         shape = start[name].shape if start else self._own_shapes[name]
         return decoded(value, (value_form, layout), shape)
 
-    _own_shapes: Mapping[str, tuple[int, ...]] = {}  # noqa: RUF012 - set before a fit of its own
+    _own_shapes: Mapping[str, tuple[int, ...]] = {}
 
     def _pick(
         self, ways: Sequence[tuple[str, Any]], start: Arrays
@@ -270,7 +245,9 @@ class Reading(Adapter):
         chosen: tuple[str, dict[str, int], int | None] = ("whole", {}, None)
         for label, found in ways:
             for cost, places in self._placings(found, start):
-                values = {n: self._decoded(n, *found[i], start) for n, i in places.items()}
+                values = {
+                    n: self._decoded(n, found[i][0], found[i][1], start) for n, i in places.items()
+                }
                 right, inside = self._answers(values) if self._answers else (0, True)
                 key = (len(places) > 0, right, len(places), inside, -cost)
                 if best is None or key > best:
@@ -467,8 +444,11 @@ class Trial:
         try:
             own = FIRST if not adapter.from_start else seconds
             with patience(own), np.errstate(all="ignore"):
-                data = adapter.data([s.tolist() for s in self.problem.data] if
-                                    adapter.sequences else self.problem.data)
+                data = adapter.data(
+                    [s.tolist() for s in self.problem.data]
+                    if adapter.sequences
+                    else self.problem.data
+                )
                 if not adapter.from_start:
                     sizes = (self.problem.n_components, self.problem.n_features, 0)
                     found = adapter.configured(data, *sizes).parameters
@@ -482,7 +462,7 @@ class Trial:
 
     def _graded(self, adapter: Adapter, found: Arrays) -> Grade:
         start = self.problem.start
-        if any(np.shape(found.get(n)) != start[n].shape for n in start):
+        if any(n not in found or np.shape(found[n]) != start[n].shape for n in start):
             shapes = ", ".join(f"{n} {np.shape(a)}" for n, a in found.items())
             return Grade(level=2, error=f"it returned the shapes {shapes}")
         if not all(np.isfinite(np.asarray(a, float)).all() for a in found.values()):
@@ -515,8 +495,11 @@ class Trial:
         """Return whether the third iteration is right too."""
         try:
             with patience(PATIENCE), np.errstate(all="ignore"):
-                data = adapter.data([s.tolist() for s in self.problem.data] if
-                                    adapter.sequences else self.problem.data)
+                data = adapter.data(
+                    [s.tolist() for s in self.problem.data]
+                    if adapter.sequences
+                    else self.problem.data
+                )
                 found = adapter.iterate(self.problem.start, data, 3).parameters
         except BaseException:  # noqa: BLE001 - then it is not right
             return False
@@ -557,7 +540,7 @@ def _stopped(error: BaseException) -> Grade:
 
 
 def assignments(
-    driver: Driver, model: Any, fields: Sequence[str], said: Mapping[str, str]
+    driver: Driver, fields: Sequence[str], said: Mapping[str, str]
 ) -> list[tuple[float, dict[str, str]]]:
     """Return what the slots may mean, the likeliest first, each with its cost."""
     options: list[list[tuple[str, str | None, float]]] = []
@@ -565,6 +548,10 @@ def assignments(
         name = slot.name.rpartition(".")[2]
         if name in said:
             options.append([(slot.name, said[name], -10.0)])
+            continue
+        if name in driver.hints:
+            role = driver.hints[name]
+            options.append([(slot.name, role, -1.0), (slot.name, None, 2.0)])
             continue
         known: list[tuple[str | None, float]] = list(meanings(name, fields))
         own = slot.name.startswith("self.")
@@ -618,9 +605,7 @@ def _taken(slot: str, role: str, roles: Mapping[str, str]) -> bool:
     return any(r in same_role and s.startswith("self.") == own for s, r in roles.items())
 
 
-def begun(
-    model: Any, driver: Driver, roles: Mapping[str, str], *, one: bool
-) -> tuple[dict[str, str], Forms]:
+def begun(model: Any, roles: Mapping[str, str], *, one: bool) -> tuple[dict[str, str], Forms]:
     """Return roles without ``sds``, and the forms that names suggest."""
     fields = {}
     plain_roles = {}
@@ -656,7 +641,9 @@ def moves(model: Any, roles: Mapping[str, str], forms: Forms, level: int) -> Ite
     if len(matrices) > 1:
         turned = {m: (held.get(m, ("as it is",))[0], "turned") for m in matrices}
         yield replace(forms, fields={**held, **turned})
-    logs = {n: ("logarithms", "as it is") for n in spaces if "logarithms" in values_of_space(spaces[n])}
+    logs = {
+        n: ("logarithms", "as it is") for n in spaces if "logarithms" in values_of_space(spaces[n])
+    }
     if model.shows.SEQUENCES:
         yield replace(forms, fields={**held, **logs})
     if "tol" in roles.values():
@@ -697,8 +684,9 @@ def _further(model: Any, roles: Mapping[str, str], forms: Forms, put: Any) -> It
     if "variances" in spaces:
         cube = {"means": ("as it is", "a column"), "variances": ("as it is", "1 x 1 matrices")}
         yield replace(forms, fields={**forms.fields, **cube}, layout="a column")
-        yield replace(forms, fields={**forms.fields, "means": ("as it is", "a column")},
-                      layout="a column")
+        yield replace(
+            forms, fields={**forms.fields, "means": ("as it is", "a column")}, layout="a column"
+        )
     if "covariances" in spaces:
         turned = {"means": ("as it is", "turned")}
         last_axis = {**turned, "covariances": ("as it is", "components last")}
@@ -756,7 +744,10 @@ def search(
     """
     until = time.monotonic() + budget
     spaces = tuple(model.Parameters.SPACES)
-    trials = {one: Trial(model, K, one=one) for one in ((True, False) if model.shows.SEQUENCES else (False,))}
+    trials = {
+        one: Trial(model, K, one=one)
+        for one in ((True, False) if model.shows.SEQUENCES else (False,))
+    }
     best = Tried(None, Grade())
     heap: list[Any] = []
     seen: set[Any] = set()
@@ -779,12 +770,12 @@ def search(
         heapq.heappush(heap, (-_worth(grade), cost, next(order), roles, forms))
         return grade.right
 
-    choices = assignments(driver, model, spaces, said or {})[:40]
+    choices = assignments(driver, spaces, said or {})[:40]
     for cost, roles in choices:
         if level >= 4 and cost > choices[0][0] + 1:
             break
         for one in trials:
-            if attempt(*begun(model, driver, roles, one=one), cost):
+            if attempt(*begun(model, roles, one=one), cost):
                 return best
     opened = 0
     while heap and time.monotonic() < until and best.number < MOST_TRIED:
@@ -851,7 +842,7 @@ def _tried(target: Any, model: Any, said: Mapping[str, str], budget: float = BUD
         return found
     if first.grade.level >= 4:
         better = (found.grade.n_right, found.grade.level) > (first.grade.n_right, first.grade.level)
-        return found if better else first
+        return found if better and not _revalued(found.adapter) else first
     second = None if found.grade.n_right else _of_two(first, ways, model, said, budget)
     if second is not None:
         return second
@@ -862,12 +853,22 @@ def _tried(target: Any, model: Any, said: Mapping[str, str], budget: float = BUD
     return Tried(None, Grade(error=_told(refusal, target, found)))
 
 
+def _revalued(adapter: Adapter | None) -> bool:
+    """Return whether a reading takes names for other values than they say."""
+    if not isinstance(adapter, Reading):
+        return False
+    named = [r for s in adapter.driver.slots for r, _ in meanings(s.name, adapter.fields)[:1]]
+    said_sds = "sds" in named
+    held = adapter.forms.fields.get("variances", ("as it is", ""))[0]
+    return "variances" in adapter.fields and (held == "standard deviations") != said_sds
+
+
 def _by_names(target: Any, model: Any) -> Tried:
     """Return the adapter that names alone give, tried."""
     adapter = recognise(target, model)
     if isinstance(adapter, Estimator) and adapter.from_start:
         return Tried(adapter, Grade(right=True))
-    ones = (False,)
+    ones: tuple[bool, ...] = (False,)
     if adapter.sequences:
         ones = (False, True) if adapter.one_sequence is None else (adapter.one_sequence,)
     grades = []
@@ -945,7 +946,9 @@ def _told(refusal: str, target: Any, found: Tried) -> str:
             for s in found.adapter.driver.slots
             if s.required and not meanings(s.name.rpartition(".")[2], found.adapter.fields)
         ]
-        parts += [f"Say what {n} is: --map {n}={found.adapter.roles.get(n, 'data')}" for n in unbound]
+        parts += [
+            f"Say what {n} is: --map {n}={found.adapter.roles.get(n, 'data')}" for n in unbound
+        ]
     elif not refusal:
         parts.append(f"there is no way to drive {type(target).__name__!r}")
     return "\n".join(parts)
@@ -1035,9 +1038,7 @@ def _takes(function: Any, fields: Sequence[str]) -> bool:
     return any("data" in k for k in known) and bool(own)
 
 
-def _nothing(
-    source: lifting.Source, held: Sequence[Any], told: Sequence[str], best: Tried
-) -> str:
+def _nothing(source: lifting.Source, held: Sequence[Any], told: Sequence[str], best: Tried) -> str:
     """Return why nothing in a file can be validated."""
     name = source.path.name
     if source.blanks:

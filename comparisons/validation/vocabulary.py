@@ -64,7 +64,8 @@ and by its singular.
 WEAK = {
     "weights": "p ps probs probabilities theta eta rho q a c g_weights shares",
     "means": "theta c mu_vec a b",
-    "variances": "s c sigma sigmas cov covs covariances covariance covars covar lam beta s_k sig scale",
+    "variances": "s c sigma sigmas cov covs covariances covariance covars covar lam beta "
+    "s_k sig scale",
     "sds": "s ss c",
     "covariances": "v var variances c variance lam",
     "startprob": "init p s q i rho start initials phi c init_state d",
@@ -161,9 +162,16 @@ def _meanings(name: str, fields: tuple[str, ...]) -> tuple[tuple[str, float], ..
     return tuple(sorted(costs.items(), key=lambda item: item[1]))
 
 
-FIELDS = (
-    "weights means variances sds covariances startprob transmat emissionprob".split()
-)
+FIELDS = [
+    "weights",
+    "means",
+    "variances",
+    "sds",
+    "covariances",
+    "startprob",
+    "transmat",
+    "emissionprob",
+]
 
 
 def is_expectation(name: str) -> bool:

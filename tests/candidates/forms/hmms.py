@@ -117,9 +117,7 @@ def with_frames(sequence, pi, transitions, emissions, n_iter):
         shown = counts(gamma, x, len(symbols))
         pi = pd.Series(gamma[0], index=names)
         transitions = pd.DataFrame(xi, names, names).pipe(lambda d: d.div(d.sum(axis=1), axis=0))
-        emissions = pd.DataFrame(shown, names, symbols).pipe(
-            lambda d: d.div(d.sum(axis=1), axis=0)
-        )
+        emissions = pd.DataFrame(shown, names, symbols).pipe(lambda d: d.div(d.sum(axis=1), axis=0))
     return pi, transitions, emissions
 
 

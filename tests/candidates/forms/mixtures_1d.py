@@ -103,9 +103,7 @@ def in_any_dimension(X, alpha, mu, Sigma, max_iter=10):
         Nk = R.sum(axis=0)
         alpha = Nk / n
         mu = R.T @ X / Nk[:, None]
-        Sigma = np.array(
-            [(R[:, j, None] * (X - mu[j])).T @ (X - mu[j]) / Nk[j] for j in range(k)]
-        )
+        Sigma = np.array([(R[:, j, None] * (X - mu[j])).T @ (X - mu[j]) / Nk[j] for j in range(k)])
     return alpha, mu, Sigma
 
 

@@ -1,4 +1,5 @@
 """Weather from what somebody does: Baum-Welch in a script, in main()."""
+
 import numpy as np
 
 
