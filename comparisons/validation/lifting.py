@@ -50,6 +50,9 @@ NOISE = [
 ]
 """Names whose calls only tell or show something."""
 
+SHOWS = {"plt", "sns", "pylab", "pyplot"}
+"""Modules that nothing else needs."""
+
 COUNTED = ["range", "trange", "tqdm", "arange", "count", "xrange"]
 """What a loop of EM counts with."""
 
@@ -238,10 +241,48 @@ def loaded(node: ast.AST) -> set[str]:
     for n in ast.walk(node):
         if isinstance(n, ast.AugAssign):
             found |= _root(n.target)
+    for n in ast.walk(node):
+        if isinstance(n, ast.comprehension) or (isinstance(n, ast.For) and n is not node):
+            found -= stored(n.target)
+    found -= SHOWS
     if isinstance(node, ast.FunctionDef):
         own = {a.arg for n in ast.walk(node) if isinstance(n, ast.arguments) for a in n.args}
         found -= own | {name for s in node.body for name in stored(s)}
     return found
+
+
+def exposed(body: Sequence[ast.stmt]) -> set[str]:
+    """Return the names that statements read before they assign them."""
+    found: set[str] = set()
+    made: set[str] = set()
+    for statement in body:
+        if isinstance(statement, ast.For | ast.While | ast.If | ast.With):
+            head = [v for n, v in ast.iter_fields(statement) if n in ("iter", "test", "items")]
+            parts = [p for v in head for p in (v if isinstance(v, list) else [v])]
+            inner = exposed([*statement.body, *getattr(statement, "orelse", [])])
+            if isinstance(statement, ast.For):
+                inner -= stored(statement.target)
+            found |= set().union(inner, *(loaded(p) for p in parts)) - made
+            continue
+        found |= loaded(statement) - made
+        made |= assigned(statement)
+    return found
+
+
+def assigned(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement assigns anew, whatever they were."""
+    match statement:
+        case ast.Assign(targets=targets):
+            return {n.id for t in targets for n in _plain_names(t)}
+        case ast.AnnAssign(target=ast.Name(id=name)) | ast.FunctionDef(name=name):
+            return {name}
+    return set()
+
+
+def _plain_names(target: ast.expr) -> list[ast.Name]:
+    if isinstance(target, ast.Tuple | ast.List):
+        return [n for item in target.elts for n in _plain_names(item)]
+    return [target] if isinstance(target, ast.Name) else []
 
 
 class Quiet(ast.NodeTransformer):
@@ -313,6 +354,7 @@ class Script(Driver):
         text = ast.unparse(loop).splitlines()[0]
         self.loop = _counted(quiet.visit(_copied(loop)))
         self.carried = stored(self.loop)
+        self.read = exposed([self.loop])
         self._code: dict[frozenset[str], list[tuple[Any, ast.stmt]]] = {}
         own_stop = quiet.stops or isinstance(loop, ast.While)
         super().__init__(self._slots(fields))
@@ -335,16 +377,17 @@ class Script(Driver):
                 if own:
                     slots.append(Slot(name, required=min(known[r] for r in own) < 1))
                 continue
-            if known or name in loaded(self.loop):
+            if known or name in self.read:
                 slots.append(Slot(name, required=False))
         return slots
 
     def _own(self) -> dict[str, Any]:
         """Return what the file itself begins with; nothing if it cannot be had."""
         names: dict[str, Any] = {"__name__": "lifted", "__file__": str(self.source.path)}
-        for code, _ in self._needed(frozenset()):
+        for code, statement in self._needed(frozenset()):
+            imports = isinstance(statement, ast.Import | ast.ImportFrom)
             try:
-                with patience(EVALUATION):
+                with patience(60 if imports else EVALUATION):
                     exec(code, names)
             except BaseException:  # noqa: BLE001 - a file that is not there, say
                 continue
@@ -361,7 +404,7 @@ class Script(Driver):
         K = max(set(sizes), key=sizes.count)
         V = max((s[1] for s in starts if len(s) == 2), default=0)
         rows = {n: own[n] for n in slots if n not in self.carried and _many(own[n], K)}
-        rows = {n: v for n, v in rows.items() if n in loaded(self.loop)} or rows
+        rows = {n: v for n, v in rows.items() if n in self.read} or rows
         given = {n for n in self.carried if _is_field(n, fields)} | set(rows)
         needed = set(self._wanted(frozenset(given)))
         self.slots = [s for s in self.slots if s.name in needed | given]
@@ -389,25 +432,25 @@ class Script(Driver):
 
     def _wanted(self, given: frozenset[str]) -> list[str]:
         """Return the names, assigned before the loop, on which it depends."""
-        wanted = loaded(self.loop) - given
+        wanted = self.read - given
         found: dict[str, None] = {}
         for statement in reversed(self.before):
-            names = stored(statement)
-            if not names & wanted:
+            used = stored(statement) & wanted
+            if not used:
                 continue
-            wanted |= loaded(statement) - given
+            wanted = (wanted - assigned(statement)) | (loaded(statement) - given)
             if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.For):
-                found |= dict.fromkeys(sorted(names & wanted))
+                found |= dict.fromkeys(sorted(used))
         return list(found)
 
     def _needed(self, given: frozenset[str]) -> list[tuple[Any, ast.stmt]]:
         """Return the statements that a loop needs whose other names are given, compiled."""
         if given not in self._code:
-            wanted, kept = loaded(self.loop) - given, []
+            wanted, kept = self.read - given, []
             for statement in reversed(self.before):
                 if stored(statement) & wanted:
                     kept.append(statement)
-                    wanted |= loaded(statement) - given
+                    wanted = (wanted - assigned(statement)) | (loaded(statement) - given)
             self._code[given] = [(self._compiled(_copied(s)), s) for s in reversed(kept)]
         return self._code[given]
 

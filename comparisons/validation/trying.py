@@ -77,6 +77,8 @@ BUDGET = 3.0
 MOST_TRIED = 400
 """Readings."""
 
+COLUMN = "a column"
+
 LAST_LOOKS = 5
 """Readings whose neighbours are tried once the candidate can be called."""
 
@@ -464,7 +466,9 @@ class Trial:
         start = self.problem.start
         if any(n not in found or np.shape(found[n]) != start[n].shape for n in start):
             shapes = ", ".join(f"{n} {np.shape(a)}" for n, a in found.items())
-            return Grade(level=2, error=f"it returned the shapes {shapes}")
+            there = {n: found[n] for n in start if n in found}
+            n_right = len(self.right(there, 1)) if adapter.from_start else 0
+            return Grade(n_right=n_right, level=2, error=f"it returned the shapes {shapes}")
         if not all(np.isfinite(np.asarray(a, float)).all() for a in found.values()):
             return Grade(level=3, error="it returned numbers that are not finite")
         level = 5 if _inside(self.model, found) else 4
@@ -840,7 +844,7 @@ def _tried(target: Any, model: Any, said: Mapping[str, str], budget: float = BUD
         return _two(found)
     if found.grade.right:
         return found
-    if first.grade.level >= 4:
+    if first.grade.level >= 3:
         better = (found.grade.n_right, found.grade.level) > (first.grade.n_right, first.grade.level)
         return found if better and not _revalued(found.adapter) else first
     second = None if found.grade.n_right else _of_two(first, ways, model, said, budget)
@@ -908,9 +912,11 @@ def _furthest(
 def _usable(found: Tried) -> bool:
     """Return whether a reading can be judged: it can be called, and not all is kept."""
     kept = getattr(found.adapter, "kept", [])
-    return found.adapter is not None and found.grade.level >= (
-        4 if found.grade.n_right or not kept else 9
-    )
+    if found.adapter is None:
+        return False
+    if found.grade.n_right:
+        return found.grade.level >= 2
+    return found.grade.level >= 4 and not kept
 
 
 def _of_two(
@@ -1005,6 +1011,8 @@ def _of_file(path: Path, model: Any, said: Mapping[str, str]) -> Adapter:
             break
     if best.adapter is None or (best.grade.level < 4 and not best.grade.n_right):
         raise TargetError(_nothing(source, held, told, best))
+    if source.blanks and isinstance(best.adapter, Reading) and best.adapter.forms.layout == COLUMN:
+        raise TargetError(_nothing(source, held, told, best))  # what is filled in is another model
     return best.adapter
 
 
