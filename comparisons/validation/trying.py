@@ -348,8 +348,12 @@ class Reading(Adapter):
 
     def told(self) -> str:
         """Return how the candidate is read, in words."""
-        parts = []
+        parts: list[str] = []
         for slot, role in self.roles.items():
+            if slot.startswith("self.") and any(
+                r == role and not s.startswith("self.") for s, r in self.roles.items()
+            ):
+                continue
             name = slot.removeprefix("call.").removeprefix("init.")
             if role in (*self.fields, "data", "n_components", "iterations", "n_features"):
                 meant = role
@@ -470,7 +474,9 @@ class Trial:
             n_right = len(self.right(there, 1)) if adapter.from_start else 0
             return Grade(n_right=n_right, level=2, error=f"it returned the shapes {shapes}")
         if not all(np.isfinite(np.asarray(a, float)).all() for a in found.values()):
-            return Grade(level=3, error="it returned numbers that are not finite")
+            finite = {n: a for n, a in found.items() if np.isfinite(np.asarray(a, float)).all()}
+            n_right = len(self.right(finite, 1)) if adapter.from_start else 0
+            return Grade(n_right=n_right, level=3, error="it returned numbers that are not finite")
         level = 5 if _inside(self.model, found) else 4
         if not adapter.from_start:
             return Grade(level=level)
@@ -568,6 +574,8 @@ def assignments(
             known = [*known[:4], (None, 0.6 if own else 0.9)]
         else:
             unknown = [r for r in (*fields, "data", "parameters") if r not in dict(known)]
+            if known and known[0][1] < 1:
+                unknown = []
             known = [*known[:5], *((r, 3.0 + 0.1 * i) for i, r in enumerate(unknown))]
         options.append([(slot.name, role, cost) for role, cost in known])
     return _combined(options, driver, fields)
