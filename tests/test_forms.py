@@ -16,10 +16,10 @@ FORMS = Path(__file__).with_name("candidates") / "forms"
 LINE, PLANE, CHAIN = "gaussian_mixture_1d", "gaussian_mixture_2d", "categorical_hmm"
 
 RIGHT = {
-    "mixtures_1d.py:with_lists": (LINE, "rounds = iterations; parameters in lists"),
+    "mixtures_1d.py:with_lists": (LINE, "centres = means; var = variances"),
     "mixtures_1d.py:named_tuple": (LINE, "stds = standard deviations"),
     "mixtures_1d.py:dictionary_step": (LINE, "all parameters in one dictionary"),
-    "mixtures_1d.py:in_any_dimension": (LINE, "variances as 1 x 1 matrices; the data a column"),
+    "mixtures_1d.py:in_any_dimension": (LINE, "variances as 1 x 1 matrices"),
     "mixtures_1d.py:two_normals": (LINE, "lam = weights"),
     "mixtures_1d.py:precisions": (LINE, "variances as precisions"),
     "mixtures_1d.py:every_step": (LINE, "s2 = variances"),
@@ -113,8 +113,9 @@ def test_placeholders_are_blanks_too(tmp_path, line, said):
 def test_what_stops_a_script_is_told_with_its_line(tmp_path):
     path = tmp_path / "script.py"
     text = (FORMS / "script_while.py").read_text("utf-8")
-    path.write_text(text.replace("n_points = heights.size", "n_points = int(open('n.txt').read())"))
-    assert "line 14 stopped it: n_points = int(open('n.txt').read())" in refused(path, LINE)
+    text = text.replace("heights.size", "int(open('n.txt').read())").replace("n_points", "every")
+    path.write_text(text)
+    assert "line 13 stopped it: every = int(open('n.txt').read())" in refused(path, LINE)
 
 
 def test_a_file_without_em_says_what_it_has(tmp_path):

@@ -60,6 +60,12 @@ BLANK = re.compile(r"^\s*\S.*=\s*(#.*)$|_{3,}|<[\w ]+>|\?\?\?")
 """A line that is left for the reader to fill in."""
 
 
+class StoppedError(TargetError):
+    """A line of a file that its loop needs could not be carried out."""
+
+    line = 0
+
+
 @dataclass
 class Source:
     """The code of a file, with where each line comes from.
@@ -468,7 +474,9 @@ class Script(Driver):
             except Exception as error:
                 where = self.source.place(statement.lineno)
                 line = self.source.line(statement.lineno)
-                raise TargetError(f"{where} stopped it: {line} ({said(error)})") from error
+                stopped = StoppedError(f"{where} stopped it: {line} ({said(error)})")
+                stopped.line = statement.lineno
+                raise stopped from error
             names |= values
         names["_iterations"] = iterations
         module = ast.fix_missing_locations(ast.Module([self.loop], []))

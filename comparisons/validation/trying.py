@@ -21,6 +21,7 @@ import numpy as np
 from lockstep.comparisons.legible import said as spoken
 from lockstep.comparisons.validation import drivers, lifting, problems
 from lockstep.comparisons.validation.binding import (
+    ROLES,
     Answer,
     Arrays,
     copies,
@@ -542,6 +543,7 @@ def _stopped(error: BaseException) -> Grade:
         if not ours and not depth:
             far, depth = trace.tb_lineno - trace.tb_frame.f_code.co_firstlineno + 1, 1
         trace = trace.tb_next
+    far = getattr(error, "line", far)
     read = isinstance(error, ValueError) and "returned" in str(error)
     return Grade(level=1 if read else 0, far=far, error=spoken(error))
 
@@ -566,7 +568,7 @@ def assignments(
         known: list[tuple[str | None, float]] = list(meanings(name, fields))
         own = slot.name.startswith("self.")
         if not slot.required:
-            helpful = ("iterations", "n_components", "n_features", "tol", "reg_covar", "quiet")
+            helpful = (*ROLES, "size", "columns")
             taken = fields if own else (*helpful, *fields, "sds", "data")
             known = [(r, c) for r, c in known if r in taken or (own and r == "sds")]
             if not known and not own:
@@ -574,9 +576,8 @@ def assignments(
             known = [*known[:4], (None, 0.6 if own else 0.9)]
         else:
             unknown = [r for r in (*fields, "data", "parameters") if r not in dict(known)]
-            if known and known[0][1] < 1:
-                unknown = []
-            known = [*known[:5], *((r, 3.0 + 0.1 * i) for i, r in enumerate(unknown))]
+            odd = 5.0 if known and known[0][1] < 1 else 3.0
+            known = [*known[:5], *((r, odd + 0.1 * i) for i, r in enumerate(unknown))]
         options.append([(slot.name, role, cost) for role, cost in known])
     return _combined(options, driver, fields)
 
@@ -631,7 +632,13 @@ def begun(model: Any, roles: Mapping[str, str], *, one: bool) -> tuple[dict[str,
     return plain_roles, Forms(fields=fields, one=one)
 
 
-def moves(model: Any, roles: Mapping[str, str], forms: Forms, level: int) -> Iterator[Forms]:
+def moves(
+    model: Any,
+    roles: Mapping[str, str],
+    forms: Forms,
+    level: int,
+    said: Mapping[str, str],
+) -> Iterator[Forms]:
     """Yield other forms, one step away; fewer where the candidate can be called already."""
     spaces = model.Parameters.SPACES
     held = dict(forms.fields)
@@ -643,7 +650,7 @@ def moves(model: Any, roles: Mapping[str, str], forms: Forms, level: int) -> Ite
 
     for name, space in spaces.items():
         slots = [s.rpartition(".")[2] for s, r in roles.items() if r == name]
-        if not certain(name, slots):
+        if not (certain(name, slots) or set(slots) & set(said)):
             for value in values_of_space(space):
                 yield replace(forms, fields=put(name, 0, value))
     matrices = [n for n, s in spaces.items() if len(s.axes) == 2]
@@ -796,7 +803,7 @@ def search(
             opened += 1
             if opened > LAST_LOOKS:
                 break
-        for other in moves(model, roles, forms, max(level, _level(worth))):
+        for other in moves(model, roles, forms, max(level, _level(worth)), said or {}):
             if attempt(roles, other, cost + 1):
                 return best
     return best
