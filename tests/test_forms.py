@@ -9,7 +9,7 @@ import pytest
 from inprocess import judged
 from lockstep.comparisons.validation import validate
 from lockstep.comparisons.validation.candidate import UnusableError
-from lockstep.comparisons.validation.verdicts import Status, Word
+from lockstep.comparisons.validation.verdicts import Ended, Word
 from lockstep.reports import cli
 
 FORMS = Path(__file__).with_name("candidates") / "forms"
@@ -65,8 +65,8 @@ def core(check):
 def test_a_right_one_is_read_as_it_is_and_not_accused(target):
     model, reading = RIGHT[target]
     verdict = judged(str(FORMS / target), model, core)
-    assert [(o.name, o.message) for o in verdict.of(Status.FAILED)] == []
-    assert verdict.outcomes[4].status is Status.PASSED, "its first iteration was compared"
+    assert [(o.name, o.message) for o in verdict.of(Ended.FAILED)] == []
+    assert verdict.outcomes[4].status is Ended.PASSED, "its first iteration was compared"
     assert reading in verdict.reading
 
 
@@ -163,3 +163,12 @@ def test_a_whole_file_is_searched_for_what_it_holds():
         verdict = judged(str(FORMS / name), model, lambda check: check.stage == "interface")
         assert kind in verdict.kind
         assert verdict.word is Word.VALID
+
+
+def test_what_is_not_returned_is_said_to_be_kept():
+    target = f"{FORMS / 'hmms.py'}:start_kept"
+    verdict = judged(target, CHAIN, lambda check: check.stage == "interface")
+    assert verdict.reading == (
+        "chain = data; trans = transmat; emit = emissionprob; init = startprob; "
+        "n_steps = iterations; a single sequence; startprob kept, since not returned"
+    )

@@ -44,10 +44,14 @@ class Guest:
         self.from_start, self.estimator = from_start, estimator
         words = target.split() if command else [target]
         self.NAME = legible(" ".join(Path(word).name for word in words))
-        if not command and ".py:" not in target:
+        if not command and ":" in target and not {".py", ".ipynb"} & {Path(self._place()).suffix}:
             self.NAME = legible(target.rpartition(":")[2])
         self.PACKAGE = target.split()[0] if command else target.split(":")[0].split(".")[0]
         self.SUMMARY = legible(f"the candidate {target}")
+
+    def _place(self) -> str:
+        """Return the module or the file of the target."""
+        return self.target.rpartition(":")[0]
 
     def unsupported(self, problem: Problem) -> str | None:
         """Return why it cannot do this problem, or None if it can."""

@@ -150,3 +150,12 @@ class ChainWrong(Chain):
         self.transition = xi / xi.sum(axis=1, keepdims=True)
         shown = counts(gamma, self.observations, self.emission.shape[1])
         self.emission = shown / shown.sum(axis=0, keepdims=True)
+
+
+def start_kept(chain, trans, emit, init, n_steps):
+    """Return the two matrices alone; the start distribution stays."""
+    for _ in range(n_steps):
+        gamma, xi, _ = passes(chain, init, trans, emit)
+        trans = xi / xi.sum(axis=1, keepdims=True)
+        emit = counts(gamma, chain, emit.shape[1]) / gamma.sum(axis=0)[:, None]
+    return trans, emit
