@@ -83,7 +83,7 @@ COLUMN = "a column"
 LAST_LOOKS = 5
 """Readings whose neighbours are tried once the candidate can be called."""
 
-SEVERAL = 500
+SEVERAL = 300
 """Iterations of a fit from a start of its own."""
 
 
