@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lockstep import models
-from lockstep.comparisons import scale
-from lockstep.comparisons.csv_file import DataError, Table, read
-from lockstep.comparisons.files import Notice
-from lockstep.comparisons.legible import LONG, clipped, printable
+from lockstep.comparisons import scale, sequences
+from lockstep.comparisons.csv_file import Table, called, read
+from lockstep.comparisons.dialect import DataError, Dialect
+from lockstep.comparisons.legible import clipped, printable
 from lockstep.comparisons.scenarios import Prepared, Scenario
+from lockstep.comparisons.sequences import listed, short
 from lockstep.models import bayesian
 
 if TYPE_CHECKING:
+    from lockstep.models import Data, Model
     from lockstep.models.records import Floats, Integers
 
 N_ITER, MOST_FOLLOWED = 50, 10_000_000
@@ -28,22 +29,21 @@ N_ITER, MOST_FOLLOWED = 50, 10_000_000
 MOST_PARAMETERS = 1_000_000
 """Numbers that a model may have: with more, its report is larger than anyone can open."""
 
-FEW_SYMBOLS = 1000
-"""So many symbols may be numbered with gaps; beyond, no more than there are rows."""
-
-LISTED = 10
-"""Names of columns, symbols or lengths that are shown in a message."""
+NAMELESS = ("", "Unnamed: 0", "__index_level_0__")
+"""What a column is called that R or pandas wrote the numbers or names of the rows into."""
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Return names in a line, the first of them if they are many."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(map(_short, names[:LISTED])) + more
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a file are what, as for `scenario`."""
 
+    data: Sequence[str] | None = None
+    lengths: str | None = None
+    sequence: str | None = None
 
-def _short(name: str) -> str:
-    """Return a name as it may be printed, its end cut off if it is long."""
-    return printable(name[:LONG]) + "..." * (len(name) > LONG)
+    def beside(self) -> list[str]:
+        """Return the names of the columns that are no data."""
+        return [name for name in (self.lengths, self.sequence) if name is not None]
 
 
 def _positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
@@ -53,7 +53,7 @@ def _positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
         places.setdefault(name, []).append(i)
     for name in wanted:
         if name not in places:
-            raise DataError(f"there is no column {clipped(name)}; there are {_listed(names)}")
+            raise DataError(f"there is no column {clipped(name)}; there are {listed(names)}")
         if len(places[name]) > 1:
             raise DataError(f"{len(places[name])} columns are called {clipped(name)}; rename them")
     return [places[name][0] for name in wanted]
@@ -66,7 +66,7 @@ def _pick(
     positions = _positions(there, names or there)
     named = len(names or ())
     if len(positions) != wanted and not (named > wanted and (most is None or named <= most)):
-        which = f"{len(names)} were named" if names else f"the file has {_listed(there)}"
+        which = f"{len(names)} were named" if names else f"the file has {listed(there)}"
         raise DataError(
             f"this model takes {wanted} column{'s' * (wanted > 1)} and {which}; "
             "name them with --columns"
@@ -75,102 +75,127 @@ def _pick(
 
 
 def _varying(table: Table, column: int) -> Floats:
-    """Return a column as finite numbers that are not all the same."""
-    numbers = table.numbers(column)
-    if len(numbers) > 1 and numbers.min() == numbers.max():
-        raise DataError(
-            f"{table.file}: column {clipped(table.names[column])}: every value is {numbers[0]:g}; "
-            "a constant has nothing to fit"
-        )
+    """Return a column as numbers that are not all the same; NaN is a missing one."""
+    numbers = table.numbers(column, missing=True)
+    seen = numbers[~np.isnan(numbers)]
+    where = f"{table.file}: column {clipped(table.names[column])}"
+    if not len(seen):
+        raise DataError(f"{where}: every value is missing")
+    if len(numbers) > 1 and seen.min() == seen.max():
+        raise DataError(f"{where}: every value is {seen[0]:g}; a constant has nothing to fit")
     return numbers
-
-
-def _symbols(table: Table, column: int) -> Integers:
-    """Return a column as symbols 0, 1, 2, ..."""
-    numbers = _varying(table, column)
-
-    def shown(row: int) -> str:
-        return clipped(table.columns[column][row])
-
-    for row in np.flatnonzero((numbers < 0) | (numbers != np.floor(numbers)))[:1]:
-        problem = f"{shown(row)} is not a symbol; symbols are the whole numbers 0, 1, 2, ..."
-        raise table.error(column, int(row), problem)
-    for row in np.flatnonzero(numbers >= max(FEW_SYMBOLS, len(numbers)))[:1]:
-        raise table.error(
-            column,
-            int(row),
-            f"{shown(row)} is no number for one of the symbols in {len(numbers)} rows; number "
-            "them 0, 1, 2, ... without gaps",
-        )
-    return numbers.astype(np.int64)
-
-
-def _unseen(symbols: Integers) -> str:
-    """Return in a line which symbols never occur though greater ones do; empty if all do."""
-    counts = np.bincount(symbols)
-    unseen = [str(v) for v in np.flatnonzero(counts == 0)]
-    if not unseen:
-        return ""
-    if unseen == ["0"]:
-        return (
-            f"symbol 0 never occurs, and counts as one of {len(counts)}: symbols are numbered "
-            "from 0; subtract 1 if yours begin at 1"
-        )
-    noun, verb = ("symbols", "occur") if len(unseen) > 1 else ("symbol", "occurs")
-    return f"{noun} {_listed(unseen)} never {verb}, of {len(counts)} from 0 to {len(counts) - 1}"
-
-
-def _lengths(table: Table, column: int) -> list[int]:
-    """Return the lengths of the sequences: the column's non-blank entries in order."""
-    rows, name = len(table.lines), clipped(table.names[column])
-    filled = [row for row, text in enumerate(table.columns[column]) if text.strip()]
-    if len(filled) == rows:
-        raise DataError(
-            f"{table.file}: column {name} has a value in every row, so it is no list of lengths; "
-            + _as_names(table.columns[column])
-        )
-    entries = Table(
-        table.file,
-        [table.names[column]],
-        [[table.columns[column][row] for row in filled]],
-        type(table.lines)("q", [table.lines[row] for row in filled]),
-    )
-    lengths = entries.numbers(0)
-    for i in np.flatnonzero((lengths < 1) | (lengths != np.floor(lengths)))[:1]:
-        shown = clipped(entries.columns[0][i])
-        problem = f"{shown} is not the length of a sequence, a whole number from 1"
-        raise entries.error(0, int(i), problem)
-    if lengths.sum() != rows:
-        raise DataError(
-            f"{table.file}: column {name}: the lengths add up to {lengths.sum():.0f} and there "
-            f"are {rows} symbols; write each sequence's length once, in order, and leave the "
-            "other rows blank"
-        )
-    ends = np.cumsum(lengths)
-    places = (np.arange(len(filled)), ends - lengths, ends - 1)  # on top, first rows, last rows
-    if not any(np.array_equal(filled, place) for place in places):
-        raise DataError(
-            f"{table.file}: column {name}: the lengths are neither at the top of the column nor "
-            "each in the first row of its sequence; if they name sequences, write lengths instead"
-        )
-    return [int(n) for n in lengths]
-
-
-def _as_names(values: Sequence[str]) -> str:
-    """Return what to do with a column that names the sequence of each row."""
-    begins = [0, *(i for i in range(1, len(values)) if values[i] != values[i - 1]), len(values)]
-    if len(begins) == 2:
-        return "if it names the sequence of each row, there is one: leave out --lengths-column"
-    runs = [str(end - begin) for begin, end in pairwise(begins)]
-    return (
-        "if it names the sequence of each row, write the sequences' lengths into the first row "
-        f"of each instead, and leave the others blank: {_listed(runs)}"
-    )
 
 
 def _numbers(model: models.Model, dims: Mapping[str, int], columns: int) -> int:
     """Return how many numbers the parameters are."""
     return sum(math.prod(shape) for shape in bayesian.shapes(model, dims, columns).values())
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a file holds for a model.
+
+    Attributes
+    ----------
+    data : array or list of arrays
+    dims, labels : dict
+        As of `Prepared`.
+    remarks : list of str
+        How the file was read, in sentences.
+    """
+
+    data: Any
+    dims: dict[str, int]
+    labels: dict[str, tuple[str, ...]]
+    remarks: list[str]
+
+
+def _sequences(table: Table, columns: Columns, dims: dict[str, int]) -> _Found:
+    """Return a table's sequences of symbols; its second column is the one beside the data."""
+    codes, names = sequences.symbols(table, 0)
+    dims, remarks = {**dims, "n_features": len(names)}, []
+    labels: dict[str, tuple[str, ...]] = {"axes": (short(table.names[0]),)}
+    if names != [str(v) for v in range(len(names))]:
+        labels["symbols"] = tuple(map(short, names))
+        remarks.append(f"{len(names)} symbols, in sorted order: {listed(names)}.")
+    if number := int((codes < 0).sum()):
+        remarks.append(
+            f"{number:,} of {len(codes):,} symbols {_are(number)} missing, and summed out."
+        )
+    rows: Sequence[Integers] = [np.arange(len(codes))]
+    if columns.lengths is not None:
+        rows = np.split(rows[0], np.cumsum(sequences.lengths(table, 1))[:-1])
+    elif columns.sequence is not None:
+        rows = sequences.members(table, 1)
+        apart = "" if sequences.are_in_one_piece(rows) else ", whose rows lie apart in the file"
+        plural = "s" * (len(rows) > 1)
+        remarks.append(f"{len(rows):,} sequence{plural} by {clipped(columns.sequence)}{apart}.")
+    return _Found(tuple(codes[own] for own in rows), dims, labels, remarks)
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _rows(table: Table, dims: dict[str, int]) -> _Found:
+    """Return a table's rows of numbers, without those that have none."""
+    values = np.column_stack([_varying(table, i) for i in range(len(table.names))])
+    holes, remarks = np.isnan(values), []
+    empty = holes.all(axis=1)
+    if empty.any():
+        without = "a value" if len(table.names) == 1 else "any value"
+        number = int(empty.sum())
+        remarks.append(f"{number:,} row{'s' * (number > 1)} without {without} left out.")
+        values, holes = values[~empty], holes[~empty]
+    if number := int(holes.sum()):
+        where = [f"{short(n)} {k:,}" for n, k in zip(table.names, holes.sum(axis=0)) if k]
+        remarks.append(
+            f"{number:,} of {values.size:,} values {_are(number)} missing ({listed(where)}), and "
+            "integrated out."
+        )
+    if len(values) > 1:  # of fewer, the model says that they are too few
+        scale.refuse(values, table.names)
+    labels = {"axes": tuple(map(short, table.names))}
+    return _Found(values[:, 0] if len(table.names) == 1 else values, dims, labels, remarks)
+
+
+def _refuse_no_index(table: Table) -> None:
+    """Raise DataError if a nameless column, the last that was read, does not tell rows apart."""
+    values = table.columns[-1]
+    if len(set(values)) < len(values):
+        raise DataError(
+            f"{table.file}: the first column has no name, and its values repeat, so it numbers no "
+            "rows; name the columns with --columns"
+        )
+
+
+def _read(
+    path: Path, model: Model, columns: Columns, written: Dialect | None, missing: Sequence[str]
+) -> tuple[Table, bool]:
+    """Return the columns of a file, first those with data; and whether an index was left out."""
+    left_out: list[int] = []
+
+    def choose(names: Sequence[str]) -> list[int]:
+        beside = _positions(names, columns.beside())
+        rest = [i for i in range(len(names)) if i not in beside]
+        if columns.data is None and len(rest) > 1:
+            left_out.extend(i for i in rest if names[i] in NAMELESS and i in (0, len(names) - 1))
+            rest = [i for i in rest if i not in left_out]
+        taken = _pick([names[i] for i in rest], columns.data, *model.shows.COLUMNS)
+        return [rest[i] for i in taken] + beside + left_out
+
+    table = read(path, choose, written, missing)
+    if not left_out:
+        return table, False
+    _refuse_no_index(table)
+    table.names.pop()
+    table.columns.pop()
+    return table, True
+
+
+def name(path: Path) -> str:
+    """Return the name of a file's scenario, and of its report."""
+    return "stdin" if str(path) == "-" else path.stem
 
 
 def scenario(
@@ -180,22 +205,31 @@ def scenario(
     *,
     columns: Sequence[str] | None = None,
     lengths_column: str | None = None,
+    sequence_column: str | None = None,
+    missing: Sequence[str] = (),
+    written: Dialect | None = None,
     seed: int = 0,
 ) -> tuple[Scenario, Prepared]:
-    """Return a user's file as a scenario.
+    """Return a user's file as a scenario; its lesson says how the file was read.
 
     Parameters
     ----------
     path : Path
-        A comma-separated table with a header, as `csv_file.read` takes it.
+        A table with a header, as `csv_file.read` takes it.
     model_name : str
     n_components : int
     columns : sequence of str, optional
         The columns with the data; needed if there are others.
     lengths_column : str, optional
-        For symbols: the column whose non-blank entries are the lengths of the sequences, in
-        order, at the top of the column or each in the first or the last row of its sequence.
-        Without it all symbols are one sequence.
+        Of sequences: its non-blank entries are their lengths, in order, at the top of the column
+        or each in the first or the last row of its sequence.
+    sequence_column : str, optional
+        It says which sequence a row belongs to; of each sequence the rows keep their order.
+        With neither, all symbols are one sequence.
+    missing : sequence of str, optional
+        What stands for missing values, beside what usually does.
+    written : Dialect, optional
+        How text is written, as far as it is not to be found.
     seed : int
         For the start of the matched fits.
 
@@ -205,58 +239,67 @@ def scenario(
         If the file cannot be used, with the file and where possible the column and the line.
     """
     model = models.load(model_name)
-    sequences = model.shows.SEQUENCES
-    if lengths_column is not None and not sequences:
-        raise DataError(
-            f"{printable(str(path))}: --lengths-column is for the HMM and its like, whose data are "
-            f"sequences; the {model.TITLE} has none"
-        )
-
-    def choose(names: Sequence[str]) -> list[int]:
-        beside = _positions(names, [lengths_column] if lengths_column is not None else [])
-        rest = [i for i in range(len(names)) if i not in beside]
-        taken = _pick([names[i] for i in rest], columns, *model.shows.COLUMNS)
-        return [rest[i] for i in taken] + beside
-
-    table = read(path, choose)
-    dims, note = {"n_components": n_components}, ""
+    chosen = Columns(columns, lengths_column, sequence_column)
+    _refuse_needless(path, model, chosen)
+    table, index = _read(path, model, chosen, written, missing)
     try:
-        if sequences:
-            symbols = _symbols(table, 0)
-            lengths = [len(symbols)] if lengths_column is None else _lengths(table, 1)
-            dims["n_features"] = int(symbols.max()) + 1
-            note = _unseen(symbols)
-            data = model.check_data(np.split(symbols, np.cumsum(lengths)[:-1]), dims)
+        if model.shows.SEQUENCES:
+            found = _sequences(table, chosen, {"n_components": n_components})
         else:
-            values = np.column_stack([_varying(table, i) for i in range(len(table.names))])
-            if len(values) > 1:  # of fewer, the model says that they are too few
-                scale.refuse(values, table.names)
-            data = model.check_data(values[:, 0] if len(table.names) == 1 else values, dims)
+            found = _rows(table, {"n_components": n_components})
+        data = _checked(model, found.data, found.dims)
     except DataError:
         raise
     except ValueError as error:
         raise DataError(f"{table.file}: {printable(str(error))}") from None
-    if note:
-        warnings.warn(f"{table.file}: {note}", Notice, stacklevel=2)
-    numbers = _numbers(model, dims, len(table.names))
-    if numbers > MOST_PARAMETERS:
-        fewer = "fewer components" + ", or one symbol for rare ones" * sequences
-        raise DataError(
-            f"{table.file}: the model would have {numbers:,} parameters, more than "
-            f"{MOST_PARAMETERS:,}; take {fewer}"
-        )
+    _refuse_size(table, model, found.dims)
+    remarks = [f"{len(table.lines):,} rows; {table.described}.", *found.remarks]
+    if index:
+        remarks.insert(1, "The first column has no name and numbers the rows: left out.")
+    n_iter = max(2, MOST_FOLLOWED // _numbers(model, found.dims, len(found.labels["axes"])))
     own = Scenario(
-        name=printable(path.stem),
-        title=printable(path.name),
+        name=printable(name(path)),
+        title=printable("standard input" if str(path) == "-" else path.name),
         model=model_name,
-        lesson=f"{note[0].upper()}{note[1:]}." if note else "",
-        n_iter=min(N_ITER, max(2, MOST_FOLLOWED // numbers)),
+        lesson=" ".join(remarks),
+        n_iter=min(N_ITER, n_iter),
         prepare=lambda: prepared,
     )
     prepared = Prepared(
         data=data,
-        dims=dims,
-        start=model.start(data, dims, np.random.default_rng(seed)),
-        labels={"axes": tuple(map(_short, table.names[: 1 if sequences else None]))},
+        dims=found.dims,
+        start=model.start(data, found.dims, np.random.default_rng(seed)),
+        labels=found.labels,
     )
     return own, prepared
+
+
+def _checked(model: Model, data: Any, dims: Mapping[str, int]) -> Data:
+    """Return data as the model takes them; one without missing values need not know of them."""
+    arrays = data if isinstance(data, tuple) else (data,)
+    holes = any((a < 0 if a.dtype.kind == "i" else np.isnan(a)).any() for a in arrays)
+    return model.check_data(data, dims, missing=True) if holes else model.check_data(data, dims)
+
+
+def _refuse_needless(path: Path, model: Model, columns: Columns) -> None:
+    """Raise DataError if columns are named that the model has no use for."""
+    options = {"--lengths-column": columns.lengths, "--sequence-column": columns.sequence}
+    given = [option for option, column in options.items() if column is not None]
+    if given and not model.shows.SEQUENCES:
+        raise DataError(
+            f"{called(path)}: {given[0]} is for the HMM and its like, whose data are sequences; "
+            f"the {model.TITLE} has none"
+        )
+    if len(given) > 1:
+        raise DataError(f"{called(path)}: name either {' or '.join(given)}")
+
+
+def _refuse_size(table: Table, model: Model, dims: Mapping[str, int]) -> None:
+    """Raise DataError if the model has more parameters than a report can show."""
+    numbers = _numbers(model, dims, len(table.names))
+    if numbers > MOST_PARAMETERS:
+        fewer = "fewer components" + ", or one symbol for rare ones" * model.shows.SEQUENCES
+        raise DataError(
+            f"{table.file}: the model would have {numbers:,} parameters, more than "
+            f"{MOST_PARAMETERS:,}; take {fewer}"
+        )

@@ -22,10 +22,12 @@ def refuse(data: Floats, names: Sequence[str]) -> None:
     Parameters
     ----------
     data : ndarray, shape (N,) or (N, D)
+        NaN is a value that was not observed.
     names : sequence of str
         Of the columns.
     """
-    for name, column in zip(names, data.reshape(len(data), -1).T, strict=True):
+    for name, values in zip(names, data.reshape(len(data), -1).T, strict=True):
+        column = values[~np.isnan(values)]
         largest = float(np.abs(column).max())
         if largest > LARGEST:
             raise ValueError(

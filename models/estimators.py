@@ -840,7 +840,7 @@ def _opened(path: str) -> Any:
     if path.endswith(".npy"):
         return np.load(path, mmap_mode="r")
     try:
-        from pyarrow import dataset  # type: ignore[import-untyped]
+        from pyarrow import dataset
     except ImportError as error:
         raise ImportError(f"reading {path} needs pyarrow: install it, or give arrays") from error
     form = "parquet" if path.endswith((".parquet", ".pq")) else "ipc"

@@ -130,10 +130,16 @@ def _add_compare(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
         help="compare all on your own data",
-        description="Run the same comparison on a CSV file with a header.",
+        description="Run the same comparison on a table of yours: text with a header, Parquet, "
+        "Arrow or Feather.",
         epilog="Example: lockstep compare waiting.csv --model gaussian-mixture-1d --components 2",
     )
-    compare.add_argument("data", type=Path, metavar="DATA.csv", help="a table with a header row")
+    compare.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA.csv",
+        help="a table with column names; '-' is standard input",
+    )
     compare.add_argument(
         "--model",
         required=True,
@@ -160,6 +166,7 @@ def _add_compare(commands: Any) -> None:
         help="HMM only: its non-blank entries are the lengths of the sequences, in order "
         "(default: one sequence)",
     )
+    _add_reading(compare)
     _add_shared(compare, "lockstep-DATA")
 
 
@@ -227,6 +234,29 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument(
         "--out", type=Path, metavar="DIR", help="write a page there: Markdown, picture and JSON"
     )
+
+
+def _add_reading(compare: argparse.ArgumentParser) -> None:
+    """Add the options that say how a file is to be read."""
+    reading = compare.add_argument_group("how the file is read; what is not given is found")
+    reading.add_argument(
+        "--sequence-column",
+        metavar="COLUMN",
+        help="HMM only: it says which sequence a row belongs to",
+    )
+    reading.add_argument(
+        "--missing",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="VALUE",
+        help="what stands for a missing value, beside NA, NaN, null, '.', '?' and nothing",
+    )
+    reading.add_argument(
+        "--delimiter", metavar="CHARACTER", help="between values; also tab, space, comma, ..."
+    )
+    reading.add_argument("--decimal", choices=(".", ","), help="the decimal mark")
+    reading.add_argument("--encoding", metavar="NAME", help="such as utf-8, cp1252, utf-16")
 
 
 def _hyphened(text: str) -> str:
@@ -431,7 +461,7 @@ def _invite(arguments: argparse.Namespace) -> list[str]:
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     from lockstep.comparisons import own_data
-    from lockstep.comparisons.csv_file import DataError
+    from lockstep.comparisons.dialect import DataError, Dialect
     from lockstep.comparisons.suite import Plan
 
     chosen = _chosen(arguments.implementations, list(implementations()), "implementation")
@@ -448,6 +478,9 @@ def _plan(arguments: argparse.Namespace) -> Plan:
                     arguments.components,
                     columns=arguments.columns,
                     lengths_column=arguments.lengths_column,
+                    sequence_column=arguments.sequence_column,
+                    missing=arguments.missing,
+                    written=Dialect(arguments.delimiter, arguments.decimal, arguments.encoding),
                     seed=arguments.seed,
                 )
             ]
@@ -459,7 +492,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from lockstep.comparisons import results_file
+    from lockstep.comparisons import own_data, results_file
     from lockstep.comparisons.cache import FitCache
     from lockstep.comparisons.files import write_whole
     from lockstep.comparisons.suite import compare
@@ -467,7 +500,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from lockstep.reports.build import build
     from lockstep.reports.terminal import print_verdicts
 
-    out: Path = arguments.out or Path(f"lockstep-{arguments.data.stem}")
+    out: Path = arguments.out or Path(f"lockstep-{own_data.name(arguments.data)}")
     place = Path(os.path.realpath(out))
     try:
         folder.refuse_foreign(place)
@@ -480,6 +513,9 @@ def _run(arguments: argparse.Namespace) -> int:
     folder.prepare(place)
     if arguments.json and arguments.json != "-":
         probe(Path(arguments.json).parent)
+    if arguments.command == "compare":
+        own, _ = plan.scenarios[0]
+        print(f"{own.title}: {own.lesson}", file=sys.stderr, flush=True)
     notes = Console(stderr=True)
     tables = notes if arguments.json == "-" else Console()
 

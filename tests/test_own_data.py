@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lockstep.comparisons.csv_file import DataError
+from lockstep.comparisons.dialect import DataError, Dialect
 from lockstep.comparisons.own_data import scenario
 
 
@@ -49,6 +49,7 @@ def test_tabs_and_a_byte_order_mark(tmp_path):
     np.testing.assert_array_equal(prepared.data, [1, 3, 5])
 
 
+SPACES = {"written": Dialect(delimiter="space")}
 X = "gaussian_mixture_1d"
 XY = "gaussian_mixture_2d"
 HMM = "categorical_hmm"
@@ -59,8 +60,9 @@ HMM = "categorical_hmm"
     [
         ("", X, {}, "the file is empty"),
         ("x\n", X, {}, "no rows below the header"),
-        ("x\n1\n\n2\nnan\n", X, {}, "column 'x', line 3: the value is missing"),
-        ("x,y\n1,2\n2,\n3,3\n", XY, {}, "column 'y', line 3: the value is missing"),
+        ("x\nNA\n\n.\nnan\n", X, {}, "column 'x': every value is missing"),
+        ("x,y\n1,?\n2,\n3,NA\n", XY, {}, "column 'y': every value is missing"),
+        ("s\nNA\n?\nnull\n", HMM, {}, "column 's': every value is missing"),
         ("x\n1\ntwo\n3\n", X, {}, "column 'x', line 3: 'two' is not a finite number"),
         ("x\n1\ninf\n3\n", X, {}, "column 'x', line 3: 'inf' is not a finite number; leave"),
         ("x\n1\n", X, {}, "1 observations are too few for 2 components"),
@@ -73,17 +75,12 @@ HMM = "categorical_hmm"
         ("x,y\n1,2\n2,4\n3,7\n", X, {"columns": ["x", "y"]}, "takes 1 column and 2 were named"),
         ("1\n2\n3\n", X, {}, "the first row has numbers only; put column names above"),
         ("s\n0\n1.5\n1\n", HMM, {}, "column 's', line 3: '1.5' is not a symbol"),
-        ("s\n0\n-1\n1\n", HMM, {}, "column 's', line 3: '-1' is not a symbol"),
-        (
-            "s\n0\n1\n1e30\n",
-            HMM,
-            {},
-            "line 4: '1e30' is no number for one of the symbols in 3 rows",
-        ),
-        ("s\n0\n1000\n1\n", HMM, {}, "line 3: '1000' is no number"),
+        ("s\n0\n1\n1e30\n", HMM, {}, "line 4: '1e30' is not a symbol"),
+        ("s\nsun\nsun\nsun\nNA\n", HMM, {}, "every value is sun; a constant"),
+        ("s\n0\n1\nsun\n1\n", HMM, {}, "line 4: 'sun' is not a finite number"),
         ("x,y\n1,2,3\n4,5\n2,9\n", XY, {}, "line 2 has 3 values and the header has 2 names"),
         ("x,y\n1,2\n4,5,6\n2,9\n", XY, {}, "line 3 has 3 values and the header has 2"),
-        ("x,y\n1,2\n4\n2,9\n", XY, {}, "column 'y', line 3: the value is missing"),
+        ("x y\n1 2\n4\n2 9\n3 1\n", XY, SPACES, "line 3 has 1 value and the header has 2"),
         ("s\n1\n1\n1\n", HMM, {}, "every value is 1; a constant"),
         ("s\n0\n1\n", HMM, {"components": 3}, "2 observations are too few for 3 components"),
         ("s,n\n0,1\n1,\n", HMM, {"lengths_column": "n"}, "add up to 1 and there are 2 symbols"),
@@ -92,7 +89,19 @@ HMM = "categorical_hmm"
         ("s\n0\n1\n", HMM, {"lengths_column": "n"}, "there is no column 'n'; there are s"),
         ("x,n\n0,2\n1,\n", X, {"lengths_column": "n"}, "--lengths-column is for the HMM"),
         ('x\n1\n"2\n', X, {}, "line 3: a quoted value is never closed"),
-        (b"x\n\xff\xfe\n1\n", X, {}, "line 2 has the byte 0xff, which is not UTF-8"),
+        (b"x\n\xff\xfe\n1\n", X, {}, "line 2: '\xff\xfe' is not a finite number"),
+        ("x\n1\n2\n3\n", X, {"written": Dialect("::")}, "'::' is not one character"),
+        ("x\n1\n2\n3\n", X, {"written": Dialect(",", ",")}, "cannot both be ','"),
+        ("x\n1\n2\n3\n", X, {"written": Dialect(encoding="zip")}, "no encoding of text called"),
+        ("s,q\n0,a\n1,\n0,b\n", HMM, {"sequence_column": "q"}, "line 3: the name of the seq"),
+        ("s\n0\n1\n0\n", HMM, {"sequence_column": "q"}, "there is no column 'q'; there are s"),
+        ("x,q\n0,a\n1,a\n", X, {"sequence_column": "q"}, "--sequence-column is for the HMM"),
+        (
+            "s,q,n\n0,a,2\n1,a,\n",
+            HMM,
+            {"sequence_column": "q", "lengths_column": "n"},
+            "name either --lengths-column or --sequence-column",
+        ),
     ],
 )
 def test_bad_files_are_refused(tmp_path, text, model, options, message):

@@ -1,0 +1,288 @@
+"""Tables as they come: how each is written is found and said, or refused in one line."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from lockstep.comparisons import dialect
+from lockstep.comparisons.dialect import DataError, Dialect
+from lockstep.comparisons.own_data import scenario
+
+X, XY, HMM = "gaussian_mixture_1d", "gaussian_mixture_2d", "categorical_hmm"
+ROWS = [[1.5, 2.25], [3.0, -5.5], [0.125, 4.0], [7.0, 1.0]]
+FRAME = pd.DataFrame(ROWS, columns=["größe", "y"])
+
+
+def read(tmp_path, content, model=XY, **options):
+    path = tmp_path / "data.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return scenario(path, model, 2, **options)
+
+
+def refusal(tmp_path, content, model=XY, **options):
+    with pytest.raises(DataError) as refused:
+        read(tmp_path, content, model, **options)
+    message = str(refused.value)
+    assert "data.csv" in message
+    assert message.isprintable()
+    return message
+
+
+def written(**options):
+    return FRAME.to_csv(index=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (written(), "commas, UTF-8"),
+        (written(sep=";", decimal=","), "semicolons, decimal commas, UTF-8"),
+        (written(sep=";"), "semicolons, UTF-8"),
+        (written(sep="\t", decimal=","), "tabs, decimal commas"),
+        (written(sep="|"), "pipes"),
+        (written(sep=" "), "spaces"),
+        (written(decimal=","), "commas, decimal commas"),  # in quotes, therefore
+        (written(sep=";", decimal=",").encode("cp1252"), "Windows-1252 (it is no UTF-8)"),
+        (written(sep="\t").encode("utf-16"), "tabs, UTF-16"),
+        (written().encode("utf-16-be"), "UTF-16"),
+        (written().encode("utf-32"), "UTF-32"),
+        (written().encode("utf-8-sig"), "UTF-8 with a byte order mark"),
+        (written(quoting=1, lineterminator="\r"), "commas"),
+        ("  größe     y\n   1.5  2.25\n     3  -5.5\n 0.125   4.0\n     7     1\n", "spaces"),
+        ('"größe" "y"\n"1" 1.5 2.25\n"2" 3 -5.5\n"3" 0.125 4\n"4" 7 1\n', "left out"),
+        (FRAME.to_csv(), "The first column has no name and numbers the rows: left out."),
+        (FRAME.set_axis(list("abcd")).to_csv(sep=";"), "semicolons"),
+        ('"Größe; m","y"\n1.5,2.25\n3,-5.5\n0.125,4\n7,1\n', "commas"),
+        ("v, km/h;t, s\n1,5;2,25\n3;-5,5\n0,125;4\n7;1\n", "semicolons, decimal commas"),
+    ],
+)
+def test_how_text_is_written_is_found_and_said(tmp_path, content, said):
+    own, prepared = read(tmp_path, content)
+    np.testing.assert_array_equal(prepared.data, ROWS)
+    assert said in own.lesson
+    assert own.lesson.startswith("4 rows; ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '"x"\n"1" 1.5\n"2" 3\n"3" 0.125\n',
+        '"","x"\n"1",1.5\n"2",3\n"3",0.125\n',
+        "x\n1,5\n3,0\n0,125\n",
+        "height; in m\n1.5\n3\n0.125\n",
+        "length of stay\n1.5\n3\n0.125\n",
+    ],
+)
+def test_a_single_column(tmp_path, content):
+    np.testing.assert_array_equal(read(tmp_path, content, X)[1].data, [1.5, 3, 0.125])
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "expected"),
+    [
+        ("x:y\n1:2\n3:5\n4:4\n", Dialect(":"), [[1, 2], [3, 5], [4, 4]]),
+        ("x\ty\n1,000\t2\n3,500\t5\n4,000\t4\n", Dialect(decimal=","), [[1, 2], [3.5, 5], [4, 4]]),
+        ("x,y;y\n1;2\n3;5\n4;4\n", Dialect("semicolon"), [[1, 2], [3, 5], [4, 4]]),
+        ("\u043b,y\n1,2\n3,5\n4,4\n".encode("cp1251"), Dialect(encoding="cp1251"), None),
+    ],
+)
+def test_what_is_given_overrules(tmp_path, content, given, expected):
+    _, prepared = read(tmp_path, content, written=given)
+    np.testing.assert_array_equal(prepared.data, expected or [[1, 2], [3, 5], [4, 4]])
+    if expected is None:
+        assert prepared.labels["axes"] == ("\u043b", "y")
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("x\ty\n1,000\t2\n3,500\t5\n", {}, "line 2: '1,000' is not a finite number; write it with"),
+        (
+            "x;y\n1,5;2\n1.234,5;5\n4;3\n",
+            {},
+            "line 3: '1.234,5' is not a finite number; write it without p",
+        ),
+        (
+            "x;y\n1,5;2\n3,5;5\n1.2;3\n",
+            {"written": Dialect(decimal=",")},
+            "line 4: '1.2' has a dec",
+        ),
+        ("x y\n1 2\n3\n4 5\n2 2\n", {"written": Dialect(" ")}, "line 3 has 1 value and the header"),
+        (b"x,y\n1,2\n\xe4,5\n4,3\n", {}, "line 3: 'ä' is not a finite number"),
+        (b"x,y\n1,2\n\xe4,5\n", {"written": Dialect(encoding="utf-8")}, "line 3 has the byte 0xe4"),
+        ("x,y\n1,2\n", {"written": Dialect("tabs")}, "'tabs' is not one character"),
+        (",x,y\n1,1,2\n1,3,5\n2,4,4\n", {}, "has no name, and its values repeat"),
+    ],
+)
+def test_what_cannot_be_told_is_refused(tmp_path, content, options, message):
+    assert message in refusal(tmp_path, content, **options)
+
+
+def test_a_mark_beyond_the_sample_is_refused_not_guessed(tmp_path):
+    text = "x;y\n" + "1,5;2\n3,25;7\n" * dialect.SAMPLE + "2.5;3\n"
+    assert f"line {2 * dialect.SAMPLE + 2}: '2.5' has a decimal point" in refusal(tmp_path, text)
+
+
+# --- columnar files -------------------------------------------------------------------------
+
+MIXED = pd.DataFrame(
+    {
+        "weather": pd.Categorical(["sun", "rain", None, "sun", "fog"]),
+        "x": np.array([0.1, np.nan, 3, 4, 1e-300], dtype=np.float64),
+        "n": pd.array([1, 2, 3, None, 2**40], dtype="Int64"),
+        "f": np.array([0.1, 2, 3, 4, 5], dtype=np.float32),
+        "lists": [[1]] * 5,
+        "day": pd.date_range("2020-01-01", periods=5),
+        "inf": [1, 2, np.inf, 4, 5],
+    }
+)
+
+
+def as_parquet(frame):
+    return frame.to_parquet()
+
+
+def as_feather(frame):
+    out = io.BytesIO()
+    frame.to_feather(out)
+    return out.getvalue()
+
+
+def as_stream(frame):
+    table, out = pa.Table.from_pandas(frame), pa.BufferOutputStream()
+    with pa.ipc.new_stream(out, table.schema) as stream:
+        stream.write_table(table)
+    return out.getvalue().to_pybytes()
+
+
+KINDS = pytest.mark.parametrize(
+    ("make", "kind"),
+    [(as_parquet, "Parquet"), (as_feather, "Arrow (Feather)"), (as_stream, "an Arrow stream")],
+)
+
+
+@KINDS
+def test_columnar_files_are_read_to_the_last_bit(tmp_path, make, kind):
+    content = make(MIXED)
+    own, prepared = read(tmp_path, content, columns=["x", "n"])
+    np.testing.assert_array_equal(
+        prepared.data, MIXED[["x", "n"]].to_numpy(np.float64, na_value=np.nan)
+    )
+    assert own.lesson.startswith(f"5 rows; {kind}.")
+    assert "2 of 10 values are missing (x 1, n 1), and integrated out" in own.lesson
+    _, prepared = read(tmp_path, content, X, columns=["f"])
+    np.testing.assert_array_equal(prepared.data, MIXED["f"].to_numpy(np.float64))
+    _, prepared = read(tmp_path, content, HMM, columns=["weather"])
+    assert prepared.labels["symbols"] == ("fog", "rain", "sun")
+    assert prepared.data[0].tolist() == [2, 1, -1, 2, 0]
+
+
+@KINDS
+def test_columnar_files_are_refused_in_a_line(tmp_path, make, kind):
+    content = make(MIXED)
+    for column, message in {
+        "lists": "column 'lists' is of type list<",
+        "weather": "column 'weather', row 1: 'sun' is not a finite number",
+        "day": "column 'day', row 1: '2020-01-01",
+        "inf": "column 'inf', row 3: 'inf' is not a finite number; leave such rows out",
+        "no": "there is no column 'no'; there are weather, x",
+    }.items():
+        assert message in refusal(tmp_path, content, X, columns=[column])
+    for share in (0.3, 0.6, 0.9):
+        cut = content[: int(share * len(content))]
+        assert "damaged or cut short" in refusal(tmp_path, cut, X, columns=["f"])
+    assert "no rows below" in refusal(tmp_path, make(MIXED[:0]), X, columns=["f"])
+
+
+def test_an_index_that_pandas_stored_is_left_out(tmp_path):
+    own, prepared = read(tmp_path, FRAME.set_axis([5, 3, 2, 9]).to_parquet())
+    np.testing.assert_array_equal(prepared.data, ROWS)
+    assert "left out" in own.lesson
+
+
+def test_zstandard(tmp_path):
+    out = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(out, "zstd") as stream:
+        stream.write(written().encode())
+    packed = out.getvalue().to_pybytes()
+    own, prepared = read(tmp_path, packed)
+    np.testing.assert_array_equal(prepared.data, ROWS)
+    assert "Zstandard" in own.lesson
+    assert "damaged or cut short" in refusal(tmp_path, packed[:-9])
+
+
+@pytest.mark.parametrize("content", [written().encode(), as_parquet(FRAME)])
+def test_standard_input(tmp_path, monkeypatch, content):
+    class Piped:
+        buffer = io.BytesIO(content)
+
+    monkeypatch.setattr("sys.stdin", Piped)
+    from pathlib import Path
+
+    own, prepared = scenario(Path("-"), XY, 2)
+    assert (own.name, own.title) == ("stdin", "standard input")
+    np.testing.assert_array_equal(prepared.data, ROWS)
+    with pytest.raises(DataError, match="standard input: the file is empty"):
+        scenario(Path("-"), XY, 2)
+
+
+# --- symbols, sequences and missing values --------------------------------------------------
+
+
+def test_words_missing_values_and_sequences_that_lie_apart(tmp_path):
+    text = "id,weather\nb,sun\na,rain\nb,NA\na,heavy snow\nb,rain\nc,?\na,sun\n"
+    own, prepared = read(tmp_path, text, HMM, columns=["weather"], sequence_column="id")
+    assert prepared.labels["symbols"] == ("heavy snow", "rain", "sun")
+    assert [s.tolist() for s in prepared.data] == [[2, -1, 1], [1, 0, 2], [-1]]
+    assert "2 of 7 symbols are missing, and summed out." in own.lesson
+    assert "3 sequences by 'id', whose rows lie apart in the file." in own.lesson
+
+
+def test_a_column_of_ids_is_one_sequence_or_several(tmp_path):
+    one = read(tmp_path, "id,s\n1,0\n1,1\n1,0\n", HMM, columns=["s"], sequence_column="id")[1]
+    assert [s.tolist() for s in one.data] == [[0, 1, 0]]
+    text = "s,who\n2,ann\n1,ann\n2,bo\n"
+    own, two = read(tmp_path, text, HMM, sequence_column="who")
+    assert [s.tolist() for s in two.data] == [[1, 0], [1]]
+    assert "2 sequences by 'who'." in own.lesson
+
+
+@pytest.mark.parametrize(
+    ("texts", "missing", "codes", "names"),
+    [
+        (["1.0", "2.0", "", "2.0"], [], [0, 1, -1, 1], ("1", "2")),
+        (["none", "rain", "none", "NA"], [], [0, 1, 0, -1], ("none", "rain")),
+        (["10", "9", "-99", "10"], ["-99"], [1, 0, -1, 1], ("9", "10")),
+        (["A", "unknown", "B", "a"], ["unknown"], [0, -1, 1, 2], ("A", "B", "a")),
+        (["x1", "7", "x2", "x1"], [], [1, 0, 2, 1], ("7", "x1", "x2")),
+    ],
+)
+def test_symbols_are_numbers_or_words(tmp_path, texts, missing, codes, names):
+    text = "\n".join(["s,t", *(f"{t},1" for t in texts)])
+    _, prepared = read(tmp_path, text, HMM, columns=["s"], missing=missing)
+    assert prepared.data[0].tolist() == codes
+    assert prepared.labels["symbols"] == names
+
+
+def test_symbols_from_0_need_no_other_names(tmp_path):
+    own, prepared = read(tmp_path, "s\n0\n2\n1\n", HMM)
+    assert "symbols" not in prepared.labels
+    assert own.lesson == "3 rows; one column, UTF-8."
+
+
+@pytest.mark.parametrize("hole", ["", "NA", "NaN", "null", ".", "?", "N/A", "None"])
+def test_missing_numbers_are_not_observed_and_empty_rows_left_out(tmp_path, hole):
+    text = f"x,y\n1,2\n{hole},3\n4,{hole}\n{hole},{hole}\n7,1\n3,3.5\n8,2\n"
+    own, prepared = read(tmp_path, text)
+    nan = np.nan
+    np.testing.assert_array_equal(
+        prepared.data, [[1, 2], [nan, 3], [4, nan], [7, 1], [3, 3.5], [8, 2]]
+    )
+    assert "1 row without any value left out." in own.lesson
+    assert "2 of 12 values are missing (x 1, y 1), and integrated out." in own.lesson
