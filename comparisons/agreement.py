@@ -35,7 +35,7 @@ def scaled(parameters: Parameters, reference: Parameters) -> dict[str, Floats]:
 
 def in_data(parameters: Parameters, reference: Parameters, data: Floats) -> dict[str, Floats]:
     """Return the same in standard deviations of the data, for components that are collapsing."""
-    sd = data.std(axis=0)
+    sd = np.nanstd(data, axis=0)
     of_kind: dict[type[Space], Floats] = {
         Real: sd,
         Variance: sd**2,

@@ -191,7 +191,7 @@ def check(
     columns = data.reshape(len(data), -1)
     found: list[PredictedDensity | PredictedShares] = []
     for d in range(min(columns.shape[1], COLUMNS)):
-        low, high = columns[:, d].min(), columns[:, d].max()
+        low, high = np.nanmin(columns[:, d]), np.nanmax(columns[:, d])
         room = 0.25 * (high - low)
         grid = np.linspace(low - room, high + room, GRID)
         given = {
@@ -257,6 +257,7 @@ def shares(sequences: list[Any], V: int) -> Floats:
     Parameters
     ----------
     sequences : list of ndarray of int, shape (S, T)
+        Symbols that were not observed, -1, count for nothing.
     V : int
         The number of symbols.
 
@@ -265,7 +266,8 @@ def shares(sequences: list[Any], V: int) -> Floats:
     ndarray, shape (S, V + 1)
     """
     every = np.concatenate(sequences, axis=1)
-    counts = np.stack([(every == v).mean(axis=1) for v in range(V)], axis=1)
-    again = sum((s[:, 1:] == s[:, :-1]).sum(axis=1) for s in sequences)
-    steps = sum(s.shape[1] - 1 for s in sequences)
-    return np.column_stack([counts, again / max(steps, 1)])
+    seen = np.maximum((every >= 0).sum(axis=1), 1)
+    counts = np.stack([(every == v).sum(axis=1) / seen for v in range(V)], axis=1)
+    again = sum(((s[:, 1:] == s[:, :-1]) & (s[:, 1:] >= 0)).sum(axis=1) for s in sequences)
+    steps = sum(((s[:, 1:] >= 0) & (s[:, :-1] >= 0)).sum(axis=1) for s in sequences)
+    return np.column_stack([counts, again / np.maximum(steps, 1)])

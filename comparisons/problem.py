@@ -29,7 +29,8 @@ class Problem:
         The model's name: the name of its module in `models`.
     data : Data
         Training data, as the model's `check_data` returns them: floats of shape (N,) or (N, D)
-        for the mixtures, a tuple of integer sequences for the hidden Markov model.
+        for the mixtures, a tuple of integer sequences for the hidden Markov model; NaN, or -1, is
+        a value that was not observed.
     dims : mapping of str to int
         The model's sizes: ``n_components``, and for the HMM ``n_features`` (the number of symbols).
     mode : Mode
@@ -51,6 +52,13 @@ class Problem:
     start: Parameters | None = None
     n_iter: int | None = None
     quick: bool = False
+
+    def holes(self) -> str:
+        """Return how many values of the data were not observed, in words; empty if all were."""
+        from lockstep.models.admission import not_observed
+
+        number = not_observed(self.data)
+        return f"{number:,} value{'s' * (number > 1)} missing" if number else ""
 
     def matched(self) -> tuple[Parameters, int]:
         """Return the start and the number of iterations of a matched problem."""

@@ -149,7 +149,7 @@ class Yardstick:
         data = self.data
         if isinstance(data, tuple):
             return ""
-        far = float((np.abs(data).max(axis=0) / data.std(axis=0)).max())
+        far = float((np.nanmax(np.abs(data), axis=0) / np.nanstd(data, axis=0)).max())
         if far * EPSILON <= LOCKSTEP / 10:
             return ""
         return (

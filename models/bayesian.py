@@ -73,6 +73,8 @@ def _location_and_scale(prior: Prior, data: Data | None) -> tuple[Any, Any]:
     if data is None or not prior.standardised:
         return 0.0, 1.0
     x = np.asarray(data, dtype=np.float64)
+    if np.isnan(x).any():
+        return np.nanmean(x, axis=0), np.nanstd(x, axis=0)
     return x.mean(axis=0), x.std(axis=0)
 
 

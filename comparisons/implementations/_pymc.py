@@ -36,6 +36,8 @@ def unsupported(problem: Problem) -> str | None:
     model = models.load(problem.model)
     if bayesian.prior_of(model) is None:
         return f"{model.TITLE} states no prior"
+    if not isinstance(problem.data, tuple) and (holes := problem.holes()):
+        return f"PyMC keeps data as they are, and takes no NaN among them: {holes}"
     size = _size(problem)
     if not size:
         return "one state and one symbol leave no parameter to infer"

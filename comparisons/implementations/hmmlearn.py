@@ -33,7 +33,8 @@ def unsupported(problem: Problem) -> str | None:
 
     model = models.load(problem.model)
     if tuple(model.Parameters.SPACES) == FIELDS:
-        return None
+        holes = problem.holes()
+        return f"hmmlearn takes no sequence with gaps: {holes}" if holes else None
     if model.shows.SEQUENCES:
         return f"hmmlearn has no {model.TITLE}"
     return "hmmlearn's own mixtures are emissions of an HMM; it fits no plain mixture"

@@ -37,7 +37,8 @@ def unsupported(problem: Problem) -> str | None:
 
     model = models.load(problem.model)
     if tuple(model.Parameters.SPACES) in (COLUMN, ANY):
-        return None
+        holes = problem.holes()
+        return f"scikit-learn's mixtures take none that is missing: {holes}" if holes else None
     if model.shows.SEQUENCES:
         return "scikit-learn has no hidden Markov models"
     return f"scikit-learn has no {model.TITLE}"

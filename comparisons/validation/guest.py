@@ -61,6 +61,8 @@ class Guest:
             return f"it was given as a {self.model.replace('_', '-')}"
         if problem.mode is Mode.MATCHED and not self.from_start:
             return "it cannot be told where to begin"
+        if holes := problem.holes():
+            return f"it is asked for complete data only: {holes}"
         if problem.mode is Mode.AS_CONFIGURED and self.from_start and not self.estimator:
             return "it begins where it is told, and has no configuration of its own"
         return None

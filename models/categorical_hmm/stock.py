@@ -40,7 +40,8 @@ def log_likelihood(
     Parameters
     ----------
     symbols : pm.Data of int, shape (T,)
-        All sequences, one after the other.
+        All sequences, one after the other; -1 is a symbol that was not observed, and is emitted by
+        every state with probability one.
     startprob : TensorVariable, shape (K,)
     transmat : TensorVariable, shape (K, K)
     emissionprob : TensorVariable, shape (K, V)
@@ -52,7 +53,9 @@ def log_likelihood(
         For as many symbols as there are now, `padded`, or fewer.
     """
     T = padded(len(symbols.get_value(borrow=True)))
-    K, V = emissionprob.type.shape
+    K, V = emissionprob.type.shape[0], emissionprob.type.shape[1] + 1
+    emissionprob = pt.concatenate([emissionprob, pt.ones((K, 1))], axis=1)
+    symbols = pt.switch(symbols < 0, V - 1, symbols)
     within = transmat[:, :, None] * emissionprob  # (K, K, V)
     first = pt.ones((K, 1, 1)) * startprob[:, None] * emissionprob  # (K, K, V)
     padding = pt.eye(K)[:, :, None]  # (K, K, 1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from lockstep.comparisons.implementations import reference
 from lockstep.comparisons.outcomes import ScenarioResult
+from lockstep.models.categorical_hmm import MASKED
 from lockstep.models import Model
 from lockstep.models.records import Floats, Integers, Parameters
 from lockstep.reports import numbers, reading
@@ -57,7 +58,8 @@ def symbols(scenario: ScenarioResult) -> Picture | None:
     begins = np.concatenate([[0], np.cumsum([len(s) for s in shown])])
     every = np.concatenate(shown)
     mark = "|" if V <= 12 else "."
-    above.plot(np.arange(len(every)), every, mark, ms=7, mew=1.2, color=style.INK)
+    seen = every != MASKED
+    above.plot(np.flatnonzero(seen), every[seen], mark, ms=7, mew=1.2, color=style.INK)
     above.set_ylim(-0.6, V - 0.4)
     above.set_yticks(range(V) if V <= 8 else range(0, V, max(1, V // 6)))
     above.set_yticklabels([str(names[int(v)])[:14] for v in above.get_yticks()])
@@ -78,7 +80,8 @@ def symbols(scenario: ScenarioResult) -> Picture | None:
     total = sum(map(len, scenario.sequences or []))
     part = f" The first {len(every):,} of {total:,} steps are drawn." if len(every) < total else ""
     several = " Dashed lines part the sequences." if len(shown) > 1 else ""
-    shares = np.bincount(every, minlength=V)[:V] / len(every)
+    several += "" if seen.all() else " Where there is no mark, no symbol was observed."
+    shares = np.bincount(every[seen], minlength=V)[:V] / max(seen.sum(), 1)
     told = ", ".join(f"{n} {s:.0%}" for n, s in list(zip(names, shares))[:12])
     return (
         figure,
