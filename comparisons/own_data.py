@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lockstep import models
-from lockstep.comparisons import scale, sequences
-from lockstep.comparisons.csv_file import Table, called, read
+from lockstep.comparisons import heldout, scale, sequences
+from lockstep.comparisons.csv_file import MOST_ROWS, Table, called, read
 from lockstep.comparisons.dialect import DataError, Dialect
+from lockstep.comparisons.heldout import Sample
 from lockstep.comparisons.legible import clipped, printable
 from lockstep.comparisons.scenarios import Prepared, Scenario
 from lockstep.comparisons.sequences import listed, short
@@ -40,10 +41,12 @@ class Columns:
     data: Sequence[str] | None = None
     lengths: str | None = None
     sequence: str | None = None
+    weights: str | None = None
 
     def beside(self) -> list[str]:
-        """Return the names of the columns that are no data."""
-        return [name for name in (self.lengths, self.sequence) if name is not None]
+        """Return the names of the columns that are no data; they are read behind the data."""
+        named = (self.lengths, self.sequence, self.weights)
+        return [name for name in named if name is not None]
 
 
 def _positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
@@ -97,21 +100,21 @@ class _Found:
 
     Attributes
     ----------
-    data : array or list of arrays
+    sample : Sample
     dims, labels : dict
         As of `Prepared`.
     remarks : list of str
         How the file was read, in sentences.
     """
 
-    data: Any
+    sample: Sample
     dims: dict[str, int]
     labels: dict[str, tuple[str, ...]]
     remarks: list[str]
 
 
 def _sequences(table: Table, columns: Columns, dims: dict[str, int]) -> _Found:
-    """Return a table's sequences of symbols; its second column is the one beside the data."""
+    """Return a table's sequences of symbols; its second column may tell them apart."""
     codes, names = sequences.symbols(table, 0)
     dims, remarks = {**dims, "n_features": len(names)}, []
     labels: dict[str, tuple[str, ...]] = {"axes": (short(table.names[0]),)}
@@ -130,41 +133,68 @@ def _sequences(table: Table, columns: Columns, dims: dict[str, int]) -> _Found:
         apart = "" if sequences.are_in_one_piece(rows) else ", whose rows lie apart in the file"
         plural = "s" * (len(rows) > 1)
         remarks.append(f"{len(rows):,} sequence{plural} by {clipped(columns.sequence)}{apart}.")
-    return _Found(tuple(codes[own] for own in rows), dims, labels, remarks)
+    weights = None
+    if columns.weights is not None:
+        weights = sequences.weights(table, len(table.names) - 1, rows)
+        remarks.append(_weighted(weights, "sequences", columns.weights))
+    return _Found(Sample(tuple(codes[own] for own in rows), weights), dims, labels, remarks)
 
 
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _rows(table: Table, dims: dict[str, int]) -> _Found:
+def _rows(table: Table, columns: Columns, dims: dict[str, int]) -> _Found:
     """Return a table's rows of numbers, without those that have none."""
-    values = np.column_stack([_varying(table, i) for i in range(len(table.names))])
-    holes, remarks = np.isnan(values), []
+    names = table.names[: len(table.names) - len(columns.beside())]
+    values = np.column_stack([_varying(table, i) for i in range(len(names))])
+    weights, remarks = None, []
+    if columns.weights is not None:
+        weights = sequences.counts(table, len(names))
+        remarks.append(_weighted(weights, "rows", columns.weights))
+    holes = np.isnan(values)
     empty = holes.all(axis=1)
     if empty.any():
-        without = "a value" if len(table.names) == 1 else "any value"
+        without = "a value" if len(names) == 1 else "any value"
         number = int(empty.sum())
         remarks.append(f"{number:,} row{'s' * (number > 1)} without {without} left out.")
         values, holes = values[~empty], holes[~empty]
+        weights = None if weights is None else weights[~empty]
     if number := int(holes.sum()):
-        where = [f"{short(n)} {k:,}" for n, k in zip(table.names, holes.sum(axis=0)) if k]
+        where = [f"{short(n)} {k:,}" for n, k in zip(names, holes.sum(axis=0)) if k]
         remarks.append(
             f"{number:,} of {values.size:,} values {_are(number)} missing ({listed(where)}), and "
             "integrated out."
         )
     if len(values) > 1:  # of fewer, the model says that they are too few
-        scale.refuse(values, table.names)
-    labels = {"axes": tuple(map(short, table.names))}
-    return _Found(values[:, 0] if len(table.names) == 1 else values, dims, labels, remarks)
+        scale.refuse(values, names)
+    sample = Sample(values[:, 0] if len(names) == 1 else values, weights)
+    return _Found(sample, dims, {"axes": tuple(map(short, names))}, remarks)
+
+
+def _weighted(weights: Floats, what: str, column: str) -> str:
+    return (
+        f"{len(weights):,} {what} stand for {weights.sum():,.0f}, each counted as often as "
+        f"{clipped(column)} says."
+    )
+
+
+def _counted(sample: Sample) -> Any:
+    """Return data in which each row or sequence is there as often as it counts."""
+    if sample.weights is None:
+        return sample.data
+    total = sample.weights.sum()
+    if total > MOST_ROWS:
+        raise ValueError(f"the weights add up to {total:,.0f}, more than {MOST_ROWS:,}")
+    return sample.taken(np.repeat(np.arange(len(sample.data)), sample.weights.astype(int))).data
 
 
 def _refuse_no_index(table: Table) -> None:
-    """Raise DataError if a nameless column, the last that was read, does not tell rows apart."""
-    values = table.columns[-1]
-    if len(set(values)) < len(values):
+    """Raise DataError if a nameless column, the last that was read, may hold data."""
+    values = set(table.columns[-1])
+    if len(values) < len(table.lines) and values != {""}:
         raise DataError(
-            f"{table.file}: the first column has no name, and its values repeat, so it numbers no "
+            f"{table.file}: a column has no name, and its values repeat, so it does not number the "
             "rows; name the columns with --columns"
         )
 
@@ -206,6 +236,8 @@ def scenario(
     columns: Sequence[str] | None = None,
     lengths_column: str | None = None,
     sequence_column: str | None = None,
+    weights_column: str | None = None,
+    holdout: float | None = None,
     missing: Sequence[str] = (),
     written: Dialect | None = None,
     seed: int = 0,
@@ -226,6 +258,10 @@ def scenario(
     sequence_column : str, optional
         It says which sequence a row belongs to; of each sequence the rows keep their order.
         With neither, all symbols are one sequence.
+    weights_column : str, optional
+        How often a row counts, a whole number; of sequences, each one's in any of its rows.
+    holdout : float, optional
+        The share of the data that is not fitted, but predicted.
     missing : sequence of str, optional
         What stands for missing values, beside what usually does.
     written : Dialect, optional
@@ -239,39 +275,56 @@ def scenario(
         If the file cannot be used, with the file and where possible the column and the line.
     """
     model = models.load(model_name)
-    chosen = Columns(columns, lengths_column, sequence_column)
+    chosen = Columns(columns, lengths_column, sequence_column, weights_column)
     _refuse_needless(path, model, chosen)
     table, index = _read(path, model, chosen, written, missing)
+    dims = {"n_components": n_components}
     try:
-        if model.shows.SEQUENCES:
-            found = _sequences(table, chosen, {"n_components": n_components})
-        else:
-            found = _rows(table, {"n_components": n_components})
-        data = _checked(model, found.data, found.dims)
+        found = (_sequences if model.shows.SEQUENCES else _rows)(table, chosen, dims)
+        if index:
+            found.remarks.insert(0, "The column without a name is left out.")
+        data, held = _fitted_and_held_out(model, found, holdout)
     except DataError:
         raise
     except ValueError as error:
         raise DataError(f"{table.file}: {printable(str(error))}") from None
-    _refuse_size(table, model, found.dims)
-    remarks = [f"{len(table.lines):,} rows; {table.described}.", *found.remarks]
-    if index:
-        remarks.insert(1, "The first column has no name and numbers the rows: left out.")
-    n_iter = max(2, MOST_FOLLOWED // _numbers(model, found.dims, len(found.labels["axes"])))
+    numbers = _numbers(model, found.dims, len(found.labels["axes"]))
+    if numbers > MOST_PARAMETERS:
+        fewer = "fewer components" + ", or one symbol for rare ones" * model.shows.SEQUENCES
+        raise DataError(
+            f"{table.file}: the model would have {numbers:,} parameters, more than "
+            f"{MOST_PARAMETERS:,}; take {fewer}"
+        )
     own = Scenario(
         name=printable(name(path)),
         title=printable("standard input" if str(path) == "-" else path.name),
         model=model_name,
-        lesson=" ".join(remarks),
-        n_iter=min(N_ITER, n_iter),
+        lesson=" ".join([f"{len(table.lines):,} rows; {table.described}.", *found.remarks]),
+        n_iter=min(N_ITER, max(2, MOST_FOLLOWED // numbers)),
         prepare=lambda: prepared,
     )
     prepared = Prepared(
         data=data,
+        heldout=held,
         dims=found.dims,
         start=model.start(data, found.dims, np.random.default_rng(seed)),
         labels=found.labels,
     )
     return own, prepared
+
+
+def _fitted_and_held_out(
+    model: Model, found: _Found, share: float | None
+) -> tuple[Data, Data | None]:
+    """Return the data as the model takes them, and those that are held out."""
+    sample, held = found.sample, None
+    if sample.weights is not None:
+        sample = sample.taken(np.flatnonzero(sample.weights))
+    if share is not None:
+        sample, rest, told = heldout.split(sample, share)
+        found.remarks.append(told)
+        held = model.check_chunk(_counted(rest), found.dims, missing=True)
+    return _checked(model, _counted(sample), found.dims), held
 
 
 def _checked(model: Model, data: Any, dims: Mapping[str, int]) -> Data:
@@ -292,14 +345,3 @@ def _refuse_needless(path: Path, model: Model, columns: Columns) -> None:
         )
     if len(given) > 1:
         raise DataError(f"{called(path)}: name either {' or '.join(given)}")
-
-
-def _refuse_size(table: Table, model: Model, dims: Mapping[str, int]) -> None:
-    """Raise DataError if the model has more parameters than a report can show."""
-    numbers = _numbers(model, dims, len(table.names))
-    if numbers > MOST_PARAMETERS:
-        fewer = "fewer components" + ", or one symbol for rare ones" * model.shows.SEQUENCES
-        raise DataError(
-            f"{table.file}: the model would have {numbers:,} parameters, more than "
-            f"{MOST_PARAMETERS:,}; take {fewer}"
-        )

@@ -12,7 +12,7 @@ from lockstep.comparisons.csv_file import Table
 from lockstep.comparisons.dialect import DataError
 from lockstep.comparisons.legible import LONG, clipped, printable
 from lockstep.models.categorical_hmm import MASKED
-from lockstep.models.records import Integers
+from lockstep.models.records import Floats, Integers
 
 EXACT = 1e15
 """Whole numbers up to this are told apart in double precision."""
@@ -119,3 +119,28 @@ def are_in_one_piece(rows: Sequence[Integers]) -> bool:
     """Return whether the rows of the sequences follow one another."""
     every = list(chain.from_iterable(own.tolist() for own in rows))
     return every == sorted(every)
+
+
+def counts(table: Table, column: int, *, blank: bool = False) -> Floats:
+    """Return a column as whole numbers from 0, not all 0; NaN where it may be blank, and is."""
+    found = table.numbers(column, missing=blank)
+    for row in np.flatnonzero((found < 0) | ((found != np.floor(found)) & ~np.isnan(found)))[:1]:
+        shown = clipped(table.columns[column][row])
+        problem = f"{shown} is no whole number from 0, of times that the row counts"
+        raise table.error(column, int(row), problem)
+    if not np.nansum(found):
+        raise DataError(f"{table.file}: column {clipped(table.names[column])}: every weight is 0")
+    return found
+
+
+def weights(table: Table, column: int, rows: Sequence[Integers]) -> Floats:
+    """Return how often each sequence counts, as one of its rows says, or several alike."""
+    numbers, found = counts(table, column, blank=True), np.empty(len(rows))
+    for i, own in enumerate(rows):
+        seen = own[~np.isnan(numbers[own])]
+        if not len(seen):
+            raise table.error(column, int(own[0]), "the weight is missing")
+        found[i] = numbers[seen[0]]
+        for row in seen[numbers[seen] != found[i]][:1]:
+            raise table.error(column, int(row), "another row of the sequence has another weight")
+    return found

@@ -245,6 +245,16 @@ def _add_reading(compare: argparse.ArgumentParser) -> None:
         help="HMM only: it says which sequence a row belongs to",
     )
     reading.add_argument(
+        "--weights-column", metavar="COLUMN", help="how often a row, or a sequence, counts"
+    )
+    reading.add_argument(
+        "--holdout",
+        type=float,
+        metavar="SHARE",
+        help="of the rows or sequences (of few sequences, of the end of each) that is not fitted, "
+        "but predicted, such as 0.2",
+    )
+    reading.add_argument(
         "--missing",
         nargs="+",
         action="extend",
@@ -479,6 +489,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
                     columns=arguments.columns,
                     lengths_column=arguments.lengths_column,
                     sequence_column=arguments.sequence_column,
+                    weights_column=arguments.weights_column,
+                    holdout=arguments.holdout,
                     missing=arguments.missing,
                     written=Dialect(arguments.delimiter, arguments.decimal, arguments.encoding),
                     seed=arguments.seed,

@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lockstep import comparisons, models, reports
 from lockstep.comparisons import results_file
 from lockstep.comparisons.cache import hash_sources
@@ -136,8 +138,11 @@ def fingerprint(plan: Plan) -> str:
 
     digest = hashlib.sha256("\n".join(fits(plan)).encode())
     for scenario, prepared in plan.scenarios:
-        named = (scenario.name, scenario.title, sorted(prepared.labels.items()))
+        named = (scenario.name, scenario.title, scenario.lesson, sorted(prepared.labels.items()))
         digest.update(repr(named).encode())
+        held = prepared.heldout
+        for array in held if isinstance(held, tuple) else (held,):
+            digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     packages = [Path(package.__path__[0]) for package in (models, comparisons, reports)]
     digest.update(hash_sources(*packages).encode())
     digest.update(b"".join(f.read_bytes() for f in sorted(packages[1].glob("*.csv"))))

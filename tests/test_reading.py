@@ -56,7 +56,8 @@ def written(**options):
         (written(quoting=1, lineterminator="\r"), "commas"),
         ("  größe     y\n   1.5  2.25\n     3  -5.5\n 0.125   4.0\n     7     1\n", "spaces"),
         ('"größe" "y"\n"1" 1.5 2.25\n"2" 3 -5.5\n"3" 0.125 4\n"4" 7 1\n', "left out"),
-        (FRAME.to_csv(), "The first column has no name and numbers the rows: left out."),
+        (written().replace("\n", ",\n"), "The column without a name is left out."),
+        (FRAME.to_csv(), "The column without a name is left out."),
         (FRAME.set_axis(list("abcd")).to_csv(sep=";"), "semicolons"),
         ('"Größe; m","y"\n1.5,2.25\n3,-5.5\n0.125,4\n7,1\n', "commas"),
         ("v, km/h;t, s\n1,5;2,25\n3;-5,5\n0,125;4\n7;1\n", "semicolons, decimal commas"),
@@ -117,7 +118,7 @@ def test_what_is_given_overrules(tmp_path, content, given, expected):
         (b"x,y\n1,2\n\xe4,5\n4,3\n", {}, "line 3: 'ä' is not a finite number"),
         (b"x,y\n1,2\n\xe4,5\n", {"written": Dialect(encoding="utf-8")}, "line 3 has the byte 0xe4"),
         ("x,y\n1,2\n", {"written": Dialect("tabs")}, "'tabs' is not one character"),
-        (",x,y\n1,1,2\n1,3,5\n2,4,4\n", {}, "has no name, and its values repeat"),
+        (",x,y\n1,1,2\n1,3,5\n2,4,4\n", {}, "a column has no name, and its values repeat"),
     ],
 )
 def test_what_cannot_be_told_is_refused(tmp_path, content, options, message):
@@ -286,3 +287,76 @@ def test_missing_numbers_are_not_observed_and_empty_rows_left_out(tmp_path, hole
     )
     assert "1 row without any value left out." in own.lesson
     assert "2 of 12 values are missing (x 1, y 1), and integrated out." in own.lesson
+
+
+# --- weights and what is held out -----------------------------------------------------------
+
+
+def test_a_row_counts_as_often_as_its_weight_says(tmp_path):
+    own, prepared = read(tmp_path, "x,n\n1,3\n2.5,0\n4,1\n,7\n9,2\n", X, weights_column="n")
+    assert prepared.data.tolist() == [1, 1, 1, 4, 9, 9]
+    assert "5 rows stand for 13, each counted as often as 'n' says." in own.lesson
+    text = "x,y,n\n1,2,1\n3,5,2\n4,4,1e0\n"
+    _, prepared = read(tmp_path, text, weights_column="n")
+    assert prepared.data.tolist() == [[1, 2], [3, 5], [3, 5], [4, 4]]
+
+
+def test_a_sequence_counts_as_often_as_its_weight_says(tmp_path):
+    text = "s,q,n\na,1,2\nb,1,\nb,2,3\na,2,3\na,3,0\n"
+    _, prepared = read(tmp_path, text, HMM, sequence_column="q", weights_column="n")
+    assert [s.tolist() for s in prepared.data] == [[0, 1]] * 2 + [[1, 0]] * 3
+    for rows, message in {
+        "a,1,2\nb,1,3\n": "line 3: another row of the sequence has another weight",
+        "a,1,\nb,1,\na,2,1\n": "line 2: the weight is missing",
+        "a,1,1.5\nb,2,1\n": "line 2: '1.5' is no whole number from 0",
+        "a,1,0\nb,2,0\n": "column 'n': every weight is 0",
+    }.items():
+        options = {"sequence_column": "q", "weights_column": "n"}
+        assert message in refusal(tmp_path, "s,q,n\n" + rows, HMM, **options)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ("-1", "line 3: '-1' is no whole number from 0"),
+        ("0.5", "line 3: '0.5' is no whole number from 0"),
+        ("", "line 3: the value is missing"),
+        ("many", "line 3: 'many' is not a finite number"),
+        ("1e9", "the weights add up to 1,000,000,003, more than 10,000,000"),
+    ],
+)
+def test_weights_that_are_none_are_refused(tmp_path, weight, message):
+    text = f"x,n\n1,1\n2,{weight}\n4,1\n5,1\n"
+    assert message in refusal(tmp_path, text, X, weights_column="n")
+
+
+def test_rows_are_held_out_before_they_are_counted(tmp_path):
+    text = "x,n\n" + "".join(f"{i},{1 + i % 3}\n" for i in range(50))
+    own, prepared = read(tmp_path, text, X, weights_column="n", holdout=0.2)
+    held, fitted = set(prepared.heldout.tolist()), set(prepared.data.tolist())
+    assert len(held) == 10
+    assert held | fitted == set(range(50))
+    assert not held & fitted
+    assert "Held out: 10 of 50 rows, drawn at random." in own.lesson
+    again = read(tmp_path, text, X, weights_column="n", holdout=0.2, seed=5)[1]
+    assert again.heldout.tolist() == prepared.heldout.tolist(), "whatever the seed of the fits"
+
+
+def test_whole_sequences_are_held_out_or_the_ends_of_few(tmp_path):
+    text = "s,q\n" + "".join(f"{(i * i) % 3 % 2},{i // 10}\n" for i in range(100))
+    own, prepared = read(tmp_path, text, HMM, sequence_column="q", holdout=0.3)
+    assert [len(s) for s in prepared.heldout] == [10] * 3
+    assert [len(s) for s in prepared.data] == [10] * 7
+    assert "Held out: 3 of 10 sequences, drawn at random." in own.lesson
+    own, prepared = read(tmp_path, text[:130], HMM, columns=["s"], holdout=0.25)
+    (train,), (test,) = prepared.data, prepared.heldout
+    every = [int(line[0]) for line in text[:130].splitlines()[1:]]
+    assert [*train, *test] == every
+    assert len(test) == round(0.25 * len(every))
+    assert "the end of the sequence" in own.lesson
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, 3, float("nan"), 0.01])
+def test_a_share_that_leaves_nothing_is_refused(tmp_path, share):
+    assert "--holdout" in refusal(tmp_path, written(), holdout=share)
+    assert "--holdout" in refusal(tmp_path, "s\n0\n1\n0\n", HMM, holdout=share)
