@@ -12,8 +12,11 @@ from scipy import stats
 
 import oracles
 from conftest import make_case
+from lockstep.comparisons import predictive
+from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.problem import Mode, Problem
 from lockstep.models import categorical_hmm as hmm
-from lockstep.models import em, kernels
+from lockstep.models import em, kernels, stock
 from lockstep.models import gaussian_mixture_1d as gm1
 from lockstep.models import gaussian_mixture_2d as gm2
 from lockstep.models.fits import Status
@@ -160,3 +163,60 @@ def test_missing_values_do_not_excuse_others(name, data, message):
     case = make_case(name)
     with pytest.raises(ValueError, match=message):
         case.model.check_data(data, {"n_components": 1, "n_features": 3}, missing=True)
+
+
+# --- the comparison ------------------------------------------------------------------------
+
+
+def test_libraries_that_take_no_gaps_say_how_many_there_are():
+    def reasons(model, data, **dims):
+        problem = Problem(model, data, {"n_components": 2, **dims}, Mode.AS_CONFIGURED, 0)
+        found = {name: row.unsupported(problem) for name, row in implementations().items()}
+        return {name for name, reason in found.items() if reason and "missing" in reason}
+
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    x[3, 0] = x[7, 1] = np.nan
+    takes_none = {"scikit-learn", "pymc-advi", "pymc-fullrank", "pymc-nuts", "pymc-stock"}
+    assert reasons("gaussian_mixture_2d", x) == takes_none
+    assert reasons("gaussian_mixture_1d", x[:, 1]) == takes_none
+    assert reasons("categorical_hmm", (np.array([0, 1, -1, 1]),), n_features=2) == {"hmmlearn"}
+    assert reasons("gaussian_mixture_2d", np.nan_to_num(x)) == set()
+    assert reasons("categorical_hmm", (np.array([0, 1, 1]),), n_features=2) == set()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pymcs_own_forward_algorithm_sums_gaps_out(seed):
+    import pymc as pm
+    import pytensor
+    import pytensor.tensor as pt
+
+    rng = np.random.default_rng(seed)
+    case = make_case("categorical_hmm", seed=seed, K=2)
+    sequences = [np.where(rng.random(len(s)) < 0.3, -1, s) for s in case.data]
+    sequences = (*sequences, np.array([-1]), np.array([-1, 2, -1]))
+    with pm.Model():
+        symbols = pm.Data("symbols", np.concatenate(sequences))
+    given = [pt.as_tensor(array) for array in case.parameters.arrays().values()]
+    value = stock.categorical_hmm(symbols, *given, pt.as_tensor([len(s) for s in sequences]))
+    mode = pytensor.compile.mode.Mode(linker="py", optimizer=None)
+    found = float(pytensor.function([], value, mode=mode)())
+    # Some hundred products of numbers near one, each rounded once.
+    assert found == pytest.approx(float(hmm.log_likelihood(case.parameters, sequences)), rel=1e-13)
+    brute = sum(by_enumeration(case.parameters, s) for s in sequences[-2:])
+    assert float(hmm.log_likelihood(case.parameters, sequences[-2:])) == pytest.approx(brute)
+
+
+def by_enumeration(parameters, symbols):
+    """Return the log-likelihood of one sequence, summed over what its gaps may have been."""
+    V = parameters.dims["n_features"]
+    choices = [range(V) if v < 0 else [v] for v in symbols]
+    return np.logaddexp.reduce(
+        [hmm.log_likelihood(parameters, (np.array(s),)) for s in itertools.product(*choices)]
+    )
+
+
+def test_shares_of_symbols_leave_gaps_out():
+    sequences = [np.array([[0, 0, -1, 1, 1]]), np.array([[-1, 2, -1, -1]])]
+    found = predictive.shares(sequences, 3)
+    # Of five symbols 2, 2 and 1; of the two steps between symbols both repeat one.
+    np.testing.assert_allclose(found, [[0.4, 0.4, 0.2, 1.0]], rtol=1e-15)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import pytest
 from lockstep.comparisons import dialect
 from lockstep.comparisons.dialect import DataError, Dialect
 from lockstep.comparisons.own_data import scenario
+from lockstep.reports import cli
 
 X, XY, HMM = "gaussian_mixture_1d", "gaussian_mixture_2d", "categorical_hmm"
 ROWS = [[1.5, 2.25], [3.0, -5.5], [0.125, 4.0], [7.0, 1.0]]
@@ -360,3 +363,69 @@ def test_whole_sequences_are_held_out_or_the_ends_of_few(tmp_path):
 def test_a_share_that_leaves_nothing_is_refused(tmp_path, share):
     assert "--holdout" in refusal(tmp_path, written(), holdout=share)
     assert "--holdout" in refusal(tmp_path, "s\n0\n1\n0\n", HMM, holdout=share)
+
+
+# --- through the whole comparison -----------------------------------------------------------
+
+
+def compared(tmp_path, monkeypatch, capsys, *arguments):
+    """Run the command line here and return its status, results, page and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOCKSTEP_CACHE", str(tmp_path / "cache"))
+    code = cli.main(["compare", *arguments, "--components", "2", "--out", "out"])
+    said = capsys.readouterr()
+    content = json.loads((tmp_path / "out/results.json").read_text())["scenarios"][0]
+    return code, content, (tmp_path / "out/index.html").read_text("utf-8"), said.err
+
+
+def test_words_gaps_and_sequences_go_through_a_comparison(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(3)
+    words = np.array(["light rain", "schön", "fog"])
+    lines = ["station;weather"]
+    for t in range(60):
+        for station in "ABC":
+            word = words[rng.choice(3, p=[[0.7, 0.1, 0.2], [0.1, 0.8, 0.1]][(t // 8) % 2])]
+            lines.append(f"{station};{word if rng.random() > 0.1 else 'NA'}")
+    (tmp_path / "weather.csv").write_bytes(gzip.compress("\n".join(lines).encode("cp1252")))
+    code, content, page, said = compared(
+        *(tmp_path, monkeypatch, capsys, "weather.csv", "--model", "categorical-hmm"),
+        *("--columns", "weather", "--sequence-column", "station", "--holdout", "0.2"),
+        *("--implementations", "em", "hmmlearn"),
+    )
+    assert code == 0
+    first = said.splitlines()[0]
+    assert first.startswith("weather.csv: 180 rows; semicolons, Windows-1252")
+    assert content["lesson"] in first
+    assert content["labels"]["symbols"] == ["fog", "light rain", "schön"]
+    assert content["n_heldout"] == 36
+    ours, theirs = (
+        [o for o in content["outcomes"] if o["implementation"] == name]
+        for name in ("em", "hmmlearn")
+    )
+    assert all(o["log_likelihood"]["heldout"] < -10 for o in ours)
+    assert {o["status"] for o in theirs} == {"unsupported"}
+    assert "hmmlearn takes no sequence with gaps" in theirs[0]["message"]
+    for text in ("state 1 shows light rain", "state 2 shows schön", "36 held out", "semicolons"):
+        assert text in page
+
+
+@pytest.mark.slow
+def test_rows_with_gaps_go_through_a_comparison(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(5)
+    x = np.concatenate([rng.normal(0, 1, (40, 2)), rng.normal(6, 1, (40, 2))])
+    x[::9, 0] = np.nan
+    x[5::11, 1] = np.nan
+    frame = pd.DataFrame(x, columns=["länge", "breite"]).assign(n=rng.integers(0, 3, 80))
+    frame.to_parquet(tmp_path / "data.parquet")
+    arguments = ("data.parquet", "--model", "gaussian-mixture-2d", "--weights-column", "n")
+    code, content, page, _ = compared(
+        *(tmp_path, monkeypatch, capsys, *arguments, "--holdout", "0.25"),
+        *("--implementations", "em", "scikit-learn"),
+    )
+    assert code == 0
+    by_name = {o["implementation"]: o for o in content["outcomes"]}
+    assert by_name["em"]["verdict"] == "agrees"
+    assert "integrated out" in content["lesson"]
+    assert "take none that is missing" in by_name["scikit-learn"]["message"]
+    assert content["n_train"] + content["n_heldout"] == frame.n[~np.isnan(x).all(axis=1)].sum()
+    assert "breite" in page
