@@ -11,8 +11,10 @@ import numpy as np
 from lockstep.comparisons.csv_file import Table
 from lockstep.comparisons.dialect import DataError
 from lockstep.comparisons.legible import LONG, clipped, printable
-from lockstep.models.categorical_hmm import MASKED
 from lockstep.models.records import Floats, Integers
+
+MASKED = -1
+"""In place of a symbol that was not observed."""
 
 EXACT = 1e15
 """Whole numbers up to this are told apart in double precision."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from lockstep.comparisons.implementations import reference
 from lockstep.comparisons.outcomes import ScenarioResult
-from lockstep.models.categorical_hmm import MASKED
+from lockstep.comparisons.sequences import MASKED
 from lockstep.models import Model
 from lockstep.models.records import Floats, Integers, Parameters
 from lockstep.reports import numbers, reading
