@@ -203,6 +203,9 @@ def _add_shared(command: argparse.ArgumentParser, default: str) -> None:
         help="also fit with this program",
     )
     command.add_argument(
+        "--tables", action="store_true", help="print the tables though nothing has changed"
+    )
+    command.add_argument(
         "--json",
         metavar="FILE",
         help="also write the results as JSON there; '-' is standard output",
@@ -501,6 +504,15 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     return Plan(pairs, chosen, seed=arguments.seed, quick=arguments.quick)
 
 
+def _refuse_foreign(place: Path) -> None:
+    from lockstep.reports import folder
+
+    try:
+        folder.refuse_foreign(place)
+    except folder.ForeignFolderError as error:
+        raise UsageError(str(error)) from None
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
@@ -514,13 +526,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
     out: Path = arguments.out or Path(f"lockstep-{own_data.name(arguments.data)}")
     place = Path(os.path.realpath(out))
-    try:
-        folder.refuse_foreign(place)
-    except folder.ForeignFolderError as error:
-        raise UsageError(str(error)) from None
+    _refuse_foreign(place)
     if arguments.json and Path(arguments.json).is_dir():
         raise UsageError(f"{arguments.json} is a folder; name a file with --json")
     plan = _plan(arguments)
+    if more := folder.more_than(place, plan):
+        notice = f"{out} stays, which has {more} too; this report goes to {out}-part"
+        out, place = (path.with_name(f"{path.name}-part") for path in (out, place))
+        _refuse_foreign(place)
+        _complain(notice)
     # A place that cannot be written is better refused now than after the fits.
     folder.prepare(place)
     if arguments.json and arguments.json != "-":
@@ -533,8 +547,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
     fingerprint = folder.fingerprint(plan)
     content = folder.unchanged(place, fingerprint)
+    brief = content is not None and not arguments.tables
     if content is not None:
-        notes.print("Nothing has changed since this report was made.", highlight=False)
+        more = " Its tables: --tables." if brief else ""
+        notes.print(f"Nothing has changed since this report was made.{more}", highlight=False)
     else:
         with _progress(plan, notes) as announce:
             comparison = compare(plan, FitCache(cache_folder()), announce)
@@ -550,7 +566,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(text, end="")
     elif arguments.json:
         write_whole(Path(arguments.json), text)
-    print_verdicts(content, out, tables)
+    print_verdicts(content, out, tables, brief=brief)
     return DISAGREE if verdicts.against(content) else AGREE
 
 

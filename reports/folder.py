@@ -21,8 +21,10 @@ from lockstep import comparisons, models, reports
 from lockstep.comparisons import results_file
 from lockstep.comparisons.cache import hash_sources
 from lockstep.comparisons.files import write_whole
+from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.legible import printable
 from lockstep.comparisons.outcomes import Results
+from lockstep.comparisons.scenarios import scenarios
 from lockstep.models.fits import Status
 
 if TYPE_CHECKING:
@@ -150,6 +152,23 @@ def fingerprint(plan: Plan) -> str:
         digest.update(template.read_bytes())
     digest.update(repr([metadata.version(name) for name in RENDERERS]).encode())
     return digest.hexdigest()
+
+
+def more_than(folder: Path, plan: Plan) -> str:
+    """Return in words what a report on the same data has beyond a plan; empty if nothing."""
+    try:
+        there = results_file.decode((folder / "results.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return ""
+    planned = {(own.name, own.model, *sorted(given.dims.items())) for own, given in plan.scenarios}
+    found = {(own.name, own.model, *sorted(own.dims.items())): own for own in there.scenarios}
+    if planned.isdisjoint(found):
+        return ""
+    known = scenarios() if found.keys() - planned else {}
+    others = [key[0] for key in found if key not in planned and key[0] in known]
+    rows = {o.implementation for own in found.values() for o in own.outcomes}
+    rows = (rows & implementations().keys()) - set(plan.implementations)
+    return " and ".join(", ".join(names) for names in (others, sorted(rows)) if names)
 
 
 def complete(results: Results) -> bool:

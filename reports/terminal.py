@@ -25,15 +25,25 @@ STATUSES = {
 }
 """Shorter than on the page."""
 
+LEGEND = (
+    "largest: matched, |difference from em| at any iteration; as configured, |error| where there "
+    "is a truth, |difference from em| (Δ) where there is none; of differences, means in standard "
+    "deviations, variances relative. Log-likelihoods in nats."
+)
 
-def print_verdicts(results: Results, out_dir: Path, console: Console) -> None:
-    """Print every verdict, the overall one, and where the report lies.
+
+def print_verdicts(
+    results: Results, out_dir: Path, console: Console, *, brief: bool = False
+) -> None:
+    """Print every verdict, where the report lies, and last the overall verdict.
 
     Parameters
     ----------
     results : Results
     out_dir : Path
     console : rich.console.Console
+    brief : bool, optional
+        Whether to leave out the tables.
     """
     from rich.padding import Padding
     from rich.text import Text
@@ -48,22 +58,18 @@ def print_verdicts(results: Results, out_dir: Path, console: Console) -> None:
         line = Text(plain(text), style=style)
         console.print(Padding(line, (0, 0, 0, indent), expand=False) if indent else line)
 
-    for scenario in results.scenarios:
+    for scenario in () if brief else results.scenarios:
         say(f"{scenario.name}  {scenario.title}".rstrip(), "bold")
         console.print(_block(scenario, plain), highlight=False)
         for remark in _remarks(scenario):
             say(remark, "dim", 2)
         say("")
-    say(
-        "largest: matched, |difference from em| at any iteration; as configured, |error| where "
-        "there is a truth, |difference from em| (Δ) where there is none; of differences, means "
-        "in standard deviations, variances relative. Log-likelihoods in nats.",
-        "dim",
-    )
+    if not brief:
+        say(LEGEND, "dim")
+    console.print(Text(f"Report: {plain(str(out_dir / 'index.html'))}"), soft_wrap=True)
     overall = verdicts.overall(results)
     tone = "good" if overall.ok else "bad"
     say(f"{overall.glyph} {overall.headline}. {overall.detail}.", COLOURS[tone])
-    console.print(Text(f"Report: {plain(str(out_dir / 'index.html'))}"), soft_wrap=True)
 
 
 def _block(scenario: ScenarioResult, plain: Callable[[str], str]) -> Table:

@@ -429,3 +429,42 @@ def test_rows_with_gaps_go_through_a_comparison(tmp_path, monkeypatch, capsys):
     assert "take none that is missing" in by_name["scikit-learn"]["message"]
     assert content["n_train"] + content["n_heldout"] == frame.n[~np.isnan(x).all(axis=1)].sum()
     assert "breite" in page
+
+
+# --- running again --------------------------------------------------------------------------
+
+
+def test_a_smaller_run_leaves_the_report_that_has_more(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOCKSTEP_CACHE", str(tmp_path / "cache"))
+    x = np.random.default_rng(0).normal([[0], [9]], 1, (2, 40)).ravel()
+    (tmp_path / "x.csv").write_text("\n".join(["x", *map(str, x)]))
+
+    def run(*options):
+        arguments = ["compare", "x.csv", "--model", "gaussian-mixture-1d", "--components", "2"]
+        code = cli.main([*arguments, "--implementations", *options])
+        assert code == 0
+        return capsys.readouterr()
+
+    def rows(folder):
+        content = json.loads((tmp_path / folder / "results.json").read_text())
+        return {o["implementation"] for o in content["scenarios"][0]["outcomes"]}
+
+    first = run("em", "scikit-learn")
+    assert "as configured" in first.out
+    assert first.out.splitlines()[-1].startswith("✓ All fits agree")
+    less = run("em")
+    assert (
+        "lockstep-x stays, which has scikit-learn too; this report goes to lockstep-x-part"
+        in (less.err.splitlines()[0])
+    )
+    assert rows("lockstep-x") == {"em", "scikit-learn"}
+    assert rows("lockstep-x-part") == {"em"}
+
+    again = run("em", "scikit-learn")
+    assert "Nothing has changed since this report was made. Its tables: --tables." in again.err
+    assert [line.split(":")[0].split(".")[0] for line in again.out.splitlines()] == [
+        "Report",
+        "✓ All fits agree",
+    ]
+    assert "as configured" in run("em", "scikit-learn", "--tables").out
