@@ -121,6 +121,8 @@ def _sequences(table: Table, columns: Columns, dims: dict[str, int]) -> _Found:
     if names != [str(v) for v in range(len(names))]:
         labels["symbols"] = tuple(map(short, names))
         remarks.append(f"{len(names)} symbols, in sorted order: {listed(names)}.")
+        if names[0][0] == "-" and names[1] in ("0", "1") and names[:2] != ["-1", "0"]:
+            remarks.append(f"If {short(names[0])} stands for a missing one, say --missing with it.")
     if number := int((codes < 0).sum()):
         remarks.append(
             f"{number:,} of {len(codes):,} symbols {_are(number)} missing, and summed out."

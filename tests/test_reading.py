@@ -274,6 +274,15 @@ def test_symbols_are_numbers_or_words(tmp_path, texts, missing, codes, names):
     assert prepared.labels["symbols"] == names
 
 
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [("-999 0 1", True), ("-1 1 2", True), ("-9 0 1", True), ("-1 0 1", False), ("0 1 3", False)],
+)
+def test_a_number_that_may_be_a_missing_one_is_pointed_at(tmp_path, texts, told):
+    own, _ = read(tmp_path, "\n".join(["s", *texts.split()]), HMM)
+    assert ("stands for a missing one" in own.lesson) is told
+
+
 def test_symbols_from_0_need_no_other_names(tmp_path):
     own, prepared = read(tmp_path, "s\n0\n2\n1\n", HMM)
     assert "symbols" not in prepared.labels
