@@ -16,9 +16,10 @@ from lockstep.comparisons import predictive
 from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.problem import Mode, Problem
 from lockstep.models import categorical_hmm as hmm
-from lockstep.models import em, kernels, stock
+from lockstep.models import em, kernels
 from lockstep.models import gaussian_mixture_1d as gm1
 from lockstep.models import gaussian_mixture_2d as gm2
+from lockstep.models.categorical_hmm import stock
 from lockstep.models.fits import Status
 
 
@@ -197,7 +198,7 @@ def test_pymcs_own_forward_algorithm_sums_gaps_out(seed):
     with pm.Model():
         symbols = pm.Data("symbols", np.concatenate(sequences))
     given = [pt.as_tensor(array) for array in case.parameters.arrays().values()]
-    value = stock.categorical_hmm(symbols, *given, pt.as_tensor([len(s) for s in sequences]))
+    value = stock.log_likelihood(symbols, pt.as_tensor([len(s) for s in sequences]), *given)
     mode = pytensor.compile.mode.Mode(linker="py", optimizer=None)
     found = float(pytensor.function([], value, mode=mode)())
     # Some hundred products of numbers near one, each rounded once.
