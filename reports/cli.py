@@ -293,8 +293,9 @@ def _add_validate(commands: Any) -> None:
         description="Check an implementation of EM, in Python or any other language, against "
         "enumeration, 50-digit arithmetic and the reference; name the likely mistake if its "
         "numbers are wrong. It runs in a process of its own, under a time limit.",
-        epilog="Exit status: 0 valid; 1 a check failed; 2 bad usage, or a target that cannot be "
-        "loaded. Example: lockstep validate my_em.py:em_step --model gaussian-mixture-1d",
+        epilog="Exit status: 0 valid, or right for what it does; 1 a check failed; 2 bad usage, a "
+        "target that cannot be loaded or called, or too little seen to say. "
+        "Example: lockstep validate my_em.py:em_step --model gaussian-mixture-1d",
     )
     validate.add_argument(
         "target",
@@ -339,6 +340,12 @@ def _add_validate(commands: Any) -> None:
         default=10.0,
         metavar="S",
         help="seconds that an answer may take (default: %(default)g)",
+    )
+    validate.add_argument(
+        "--strict",
+        action="store_true",
+        help="call it a failure if something is not estimated (a start distribution kept, equal "
+        "weights, diagonal covariances), results are rounded, or it stops by a rule of its own",
     )
 
 
@@ -611,6 +618,7 @@ def _validate(arguments: argparse.Namespace) -> int:
                 command=arguments.program is not None,
                 limit=arguments.limit,
                 said=_meanings(arguments.map, arguments.model.replace("-", "_")),
+                strict=arguments.strict,
                 announce=lambda check: tell(f"{check.title} ...") if tell else None,
             )
         except (UnusableError, StartError) as error:
@@ -619,7 +627,9 @@ def _validate(arguments: argparse.Namespace) -> int:
         validation.print_text(verdict, Console())
     else:
         print(validation.FORMATS[arguments.format](verdict))
-    return AGREE if verdict.word is Word.VALID else DISAGREE
+    if verdict.word is Word.UNSEEN:
+        return BAD_INPUT
+    return AGREE if verdict.word in (Word.VALID, Word.PARTIAL) else DISAGREE
 
 
 @contextlib.contextmanager

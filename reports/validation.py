@@ -20,8 +20,10 @@ GLYPHS = {Ended.PASSED: "✓", Ended.FAILED: "✗", Ended.NOT_CHECKED: "–"}
 COLOURS = {Ended.PASSED: "green", Ended.FAILED: "bold red", Ended.NOT_CHECKED: "dim"}
 HEADLINES = {
     Word.VALID: "Valid",
+    Word.PARTIAL: "Right for what it does",
     Word.FRAGILE: "Right, but it breaks down in hard cases",
     Word.WRONG: "Wrong",
+    Word.UNSEEN: "Seen too little to say",
 }
 
 
@@ -37,7 +39,17 @@ def headline(verdict: Validation) -> str:
     passed, failed, skipped = (
         len(verdict.of(s)) for s in (Ended.PASSED, Ended.FAILED, Ended.NOT_CHECKED)
     )
-    said = f"{HEADLINES[verdict.word]}: {count(passed, 'check')} passed"
+    word = HEADLINES[verdict.word]
+    if not passed and verdict.word is Word.UNSEEN:
+        word = "Nothing could be checked"
+    if verdict.word in (Word.PARTIAL, Word.FRAGILE) and verdict.choices:
+        listed = "; ".join(cause.name for cause in verdict.choices)
+        word = f"{HEADLINES[Word.PARTIAL]} ({listed})"
+        if verdict.word is Word.FRAGILE:
+            word += ", but it breaks down in hard cases"
+    if verdict.word is Word.WRONG and [o.name for o in failed_core(verdict)] == ["log-likelihood"]:
+        word = "Wrong in the log-likelihood it reports, and right in its parameters"
+    said = f"{word}: {count(passed, 'check')} passed"
     if failed:
         said += f", {failed} failed"
     if skipped:
@@ -45,8 +57,41 @@ def headline(verdict: Validation) -> str:
     return f"{said}, in {duration(verdict.seconds)} s."
 
 
+def failed_core(verdict: Validation) -> list[Checked]:
+    """Return the checks that failed and are no hard cases."""
+    return [o for o in verdict.of(Ended.FAILED) if not o.hard]
+
+
+SCOPES = {
+    "first-step": "single iterations to the last digit",
+    "lockstep": "ten in lock step with the reference",
+    "optimum": "the optimum from random starts",
+    "own-steps": "the iterations of its own fits, each from the one before",
+    "own-fit": "where its own fits end",
+}
+"""By check, what has been seen if it passed."""
+
+
+def scope(verdict: Validation) -> str:
+    """Return what was seen to be right."""
+    passed = verdict.of(Ended.PASSED)
+    said = [SCOPES[o.name] for o in passed if o.name in SCOPES]
+    if hard := sum(o.hard for o in passed):
+        said.append(count(hard, "hard case"))
+    return f"Seen to be right: {'; '.join(said)}." if said else ""
+
+
 def _glyph(verdict: Validation) -> str:
-    return "✓" if verdict.word is Word.VALID else "✗"
+    if verdict.word is Word.UNSEEN:
+        return "?"
+    return "✓" if verdict.word in (Word.VALID, Word.PARTIAL) else "✗"
+
+
+def _role(cause: Cause, place: int) -> str:
+    """Return what a cause is in the verdict."""
+    if cause.choice:
+        return "Taken as a choice"
+    return "Or" if place else "Probable cause"
 
 
 def _how_far(outcome: Checked) -> str:
@@ -120,13 +165,15 @@ def print_text(verdict: Validation, console: Console) -> None:
         times = [f"{row['who']} {row['nanoseconds']:,.0f}" for row in verdict.timing]
         say(f"Nanoseconds per observation and iteration: {', '.join(times)}.", "dim")
         say()
-    tone = "green" if verdict.word is Word.VALID else "bold red"
+    tone = {"✓": "green", "?": "bold yellow"}.get(_glyph(verdict), "bold red")
     say(f"{_glyph(verdict)} {headline(verdict)}", tone)
+    if seen := scope(verdict):
+        say(seen, "dim", 2)
     for place, cause in enumerate(verdict.causes):
         say()
-        say(f"{'Probable cause' if not place else 'Or'}: {cause.name}", "bold")
+        say(f"{_role(cause, place)}: {cause.name}", "bold")
         say(f"{_sentence(cause.evidence)}", "", 2)
-        say(f"To mend it: {cause.mend}.", "", 2)
+        say(f"{'To change' if cause.choice else 'To mend'} it: {cause.mend}.", "", 2)
         if cause.read:
             say(f"To read: {cause.read}.", "dim", 2)
 
@@ -219,7 +266,8 @@ def failure_text(verdict: Validation, outcome: Checked) -> str:
 
 
 def _cause_text(cause: Cause) -> str:
-    text = f"probable cause: {cause.name}. {_sentence(cause.evidence)} To mend it: {cause.mend}."
+    text = f"{_role(cause, 0).lower()}: {cause.name}. {_sentence(cause.evidence)} "
+    text += f"To mend it: {cause.mend}."
     return f"{text} To read: {cause.read}." if cause.read else text
 
 
@@ -229,10 +277,11 @@ def as_markdown(verdict: Validation) -> str:
         f"## {_glyph(verdict)} `{verdict.target}`, {verdict.model.replace('_', '-')}",
         "",
         headline(verdict),
+        *([scope(verdict)] if scope(verdict) else []),
         "",
     ]
     for cause in verdict.causes:
-        lines += [f"**Probable cause: {cause.name}.** {_sentence(cause.evidence)}"]
+        lines += [f"**{_role(cause, 0)}: {cause.name}.** {_sentence(cause.evidence)}"]
         lines += [f"To mend it: {cause.mend}.", ""]
     lines += ["| | check | result | off by, and allowed |", "|---|---|---|---|"]
     for o in verdict.outcomes:

@@ -39,7 +39,11 @@ class InProcess:
 
 
 def judged(
-    target: str, model: str, only: Callable[[Check], bool] = lambda check: check.name != "timing"
+    target: str,
+    model: str,
+    only: Callable[[Check], bool] = lambda check: check.name != "timing",
+    *,
+    strict: bool = False,
 ) -> Validation:
     """Return the verdict on a Python target that can be trusted to end."""
     channel: Any = InProcess(target, model)
@@ -49,7 +53,7 @@ def judged(
         # Arrays are small here: the threads of a linear algebra library would only wait.
         with warnings.catch_warnings(), threadpool_limits(1):
             candidate.describe()
-            trial = Trial(candidate, limit=60.0)
+            trial = Trial(candidate, limit=60.0, strict=strict)
             for check in trial.checks:
                 if only(check):
                     trial.carry_out(check)

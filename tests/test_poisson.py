@@ -389,7 +389,9 @@ def test_validate_says_right_and_wrong(lockstep, candidate, tmp_path):
 @pytest.mark.parametrize("name", ["step", "fit", "Mixture"])
 def test_right_candidates_of_every_kind_are_valid(model, candidate, name):
     found = judged(candidate(name), NAME)
-    assert found.word is Word.VALID, [o for o in found.outcomes if o.status is Ended.FAILED]
+    # Of an estimator with a start of its own only the end is seen.
+    word = Word.UNSEEN if name == "Mixture" else Word.VALID
+    assert found.word is word, [o for o in found.outcomes if o.status is Ended.FAILED]
     passed = {o.name for o in found.of(Ended.PASSED)}
     assert passed >= ({"interface", "own-fit"} if name == "Mixture" else {"lockstep", "m-step"})
     assert ("log-likelihood" in passed) == (name == "fit")

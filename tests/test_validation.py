@@ -49,7 +49,7 @@ PAGE = validated.PAGE.read_text("utf-8")
 
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
 def test_a_wrong_implementation_is_caught_and_named(case):
-    verdict = judged(case.target, case.model)
+    verdict = judged(case.target, case.model, strict=True)
     assert verdict.word is not Word.VALID
     assert verdict.causes
     assert verdict.causes[0].name == case.cause
@@ -341,15 +341,13 @@ def test_a_candidate_that_misbehaves_gets_a_verdict_and_the_suite_goes_on(
 ):
     text = STEP.replace("    logs =", f"    {line}\n    logs =", 1)
     verdict = validate(write(tmp_path, text), MIXTURE, limit=1.0, only=few)
-    assert verdict.word is Word.WRONG
+    # What raises before it has answered at all says nothing of the mathematics.
+    unheard = check == "interface" and "shape" not in message and "nan" not in message
+    assert verdict.word is (Word.UNSEEN if unheard else Word.WRONG)
     assert message in failures(verdict)[check]
     assert len(verdict.outcomes) == len([c for c in Trial(candidate(), 1.0).checks if few(c)])
     if check == "first-step":  # the others are asked of a new process, and are right
-        assert {o.name for o in verdict.of(Ended.PASSED)} >= {
-            "interface",
-            "m-step",
-            "lockstep",
-        }
+        assert {o.name for o in verdict.of(Ended.PASSED)} >= {"interface", "m-step", "lockstep"}
 
 
 def candidate():
@@ -514,7 +512,7 @@ class Mine:
 """
 
 
-@pytest.mark.parametrize(("steps", "word"), [(400, Word.VALID), (2, Word.WRONG)])
+@pytest.mark.parametrize(("steps", "word"), [(400, Word.UNSEEN), (2, Word.WRONG)])
 def test_an_estimator_with_a_start_of_its_own_is_judged_by_where_it_ends(tmp_path, steps, word):
     text = STEP + OWN.replace("STEPS", str(steps))
     verdict = judged(write(tmp_path, text, "Mine"), MIXTURE)
@@ -531,7 +529,7 @@ LOG_LIKELIHOODS = {
     "-score": ("negative log-likelihood", Word.VALID),
     "score / np.log(2)": ("in bits", Word.WRONG),
     "score + len(x) * 0.5 * np.log(2 * np.pi)": ("without the constant", Word.WRONG),
-    "score + 0.001": ("", Word.WRONG),
+    "score + 0.001": ("a wrong log-likelihood beside right parameters", Word.WRONG),
 }
 
 
@@ -547,7 +545,7 @@ def test_a_log_likelihood_that_is_something_else_is_told(tmp_path, value, told):
     verdict = judged(write(tmp_path, text), MIXTURE, only=few)
     said = [d.name for d in verdict.deviations] + [c.name for c in verdict.causes]
     assert verdict.word is told[1]
-    assert any(told[0] in name for name in said) if told[0] else said == []
+    assert any(told[0] in name for name in said)
 
 
 # --- readers ----------------------------------------------------------------------------------

@@ -47,9 +47,13 @@ class Case:
         return not self.program or shutil.which(self.target.split()[0]) is not None
 
     def validate(self) -> Validation:
-        """Return the verdict, without the timing."""
+        """Return the verdict, without the timing; a wrong one's must be strict."""
         return validate(
-            self.target, self.model, command=self.program, only=lambda c: c.name != "timing"
+            self.target,
+            self.model,
+            command=self.program,
+            strict=bool(self.cause),
+            only=lambda c: c.name != "timing",
         )
 
 

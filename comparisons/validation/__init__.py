@@ -32,13 +32,15 @@ class Trial:
         Described already.
     limit : float
         Seconds that an answer may take.
+    strict : bool, optional
+        Whether what it leaves out, and could have estimated, is a failure.
     """
 
-    def __init__(self, candidate: Candidate, limit: float) -> None:
+    def __init__(self, candidate: Candidate, limit: float, *, strict: bool = False) -> None:
         from lockstep.comparisons.validation.bench import Bench
         from lockstep.comparisons.validation.checks import checks
 
-        self.bench: Bench = Bench(candidate, limit)
+        self.bench: Bench = Bench(candidate, limit, strict=strict)
         self.checks: list[Check] = checks(candidate.model)
         self.outcomes: dict[str, Checked] = {}
         self._began = time.perf_counter()
@@ -52,7 +54,8 @@ class Trial:
         for other in self.checks:
             outcome = self.outcomes.get(other.name)
             before = other.stage in stages[check.stage]
-            if before and outcome is not None and outcome.status is Ended.FAILED:
+            aside = other.name == "log-likelihood"  # its parameters may be right all the same
+            if before and not aside and outcome is not None and outcome.status is Ended.FAILED:
                 return f"as long as this fails: {outcome.title}"
         return ""
 
@@ -101,7 +104,8 @@ class Trial:
             kind=candidate.kind,
             text=legible(candidate.text),
             outcomes=[self.outcomes[c.name] for c in self.checks if c.name in self.outcomes],
-            causes=tuple(self.bench.causes),
+            # What failed comes before what was left out on purpose.
+            causes=tuple(sorted(self.bench.causes, key=lambda cause: cause.choice)),
             deviations=tuple(deviations),
             timing=tuple(self.bench.timing),
             seconds=time.perf_counter() - self._began,
@@ -115,6 +119,7 @@ def trial(
     model: str,
     *,
     command: bool = False,
+    strict: bool = False,
     limit: float = LIMIT,
     memory: int | None = None,
     said: Mapping[str, str] | None = None,
@@ -135,6 +140,8 @@ def trial(
         Bytes that the candidate may hold, with all that it starts; 4 GiB if not given.
     said : mapping of str to str, optional
         What its names stand for, where that is not to be found out.
+    strict : bool, optional
+        Whether what it leaves out, and could have estimated, is a failure.
 
     Raises
     ------
@@ -158,7 +165,7 @@ def trial(
         candidate = Candidate.of(target, model, limit, most, said)
     with candidate:
         candidate.describe()
-        yield Trial(candidate, limit)
+        yield Trial(candidate, limit, strict=strict)
 
 
 def validate(
@@ -166,6 +173,7 @@ def validate(
     model: str,
     *,
     command: bool = False,
+    strict: bool = False,
     limit: float = LIMIT,
     memory: int | None = None,
     said: Mapping[str, str] | None = None,
@@ -176,14 +184,15 @@ def validate(
 
     Parameters
     ----------
-    target, model, command, limit, memory, said
+    target, model, command, strict, limit, memory, said
         As for `trial`.
     announce : callable, optional
         Called with each check before it is carried out.
     only : callable, optional
         Which checks to carry out.
     """
-    with trial(target, model, command=command, limit=limit, memory=memory, said=said) as held:
+    options = {"command": command, "limit": limit, "memory": memory, "strict": strict, "said": said}
+    with trial(target, model, **options) as held:  # type: ignore[arg-type]
         for check in held.checks:
             if only(check):
                 announce(check)

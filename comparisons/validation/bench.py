@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from lockstep.comparisons.validation.binding import field_names
 from lockstep.comparisons.validation.candidate import Candidate, Result
 from lockstep.comparisons.validation.channel import TroubleError
 from lockstep.comparisons.validation.problems import Arrays, Question
+from lockstep.comparisons.validation.restricted import Restriction
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
 from lockstep.comparisons.yardstick import LOCKSTEP
 from lockstep.models.records import Floats, Space, entries
@@ -37,9 +38,12 @@ class Failed(Exception):  # noqa: N818 - an outcome
         where: str = "",
         iteration: int | None = None,
         cause: Cause | None = None,
+        detail: str = "",
     ) -> None:
         super().__init__(message)
-        self.message, self.cause = message, cause
+        self.message, self.cause, self.detail = message, cause, detail
+        self.unheard = False
+        """Whether there was nothing by which the mathematics could be judged."""
         self.facts: dict[str, Any] = {
             "measured": measured,
             "allowed": allowed,
@@ -60,6 +64,11 @@ class Passed:
     measured: float | None = None
     allowed: float | None = None
     where: str = ""
+
+
+STOPPED = 1e-7
+"""How near to the reference's a fit that stopped by itself must be: hundreds of iterations have
+magnified its rounding."""
 
 
 def _from_here(file: Path) -> str:
@@ -83,6 +92,19 @@ class Bench:
     """That work; below, the pipe is all that is measured."""
     answers: dict[tuple[int, int], Result | TroubleError] = field(default_factory=dict)
     kept: list[Question] = field(default_factory=list)
+    paths: dict[int, list[Arrays]] = field(default_factory=dict)
+    """Of the reference, by problem."""
+    strict: bool = False
+    """Whether what a candidate leaves out is a failure."""
+    restriction: Restriction = field(default_factory=Restriction)
+    lacking: set[str] = field(default_factory=set)
+    """Fields that were not in an answer."""
+    unreturned: frozenset[str] = frozenset()
+    """Those of them that are estimated all the same."""
+    decimals: dict[str, int] = field(default_factory=dict)
+    """To which fields are rounded."""
+    paced: bool = True
+    """Whether it does as many iterations as asked for."""
 
     @property
     def model(self) -> Any:
@@ -165,7 +187,18 @@ class Bench:
         answer_or_trouble = self.answers[key]
         if isinstance(answer_or_trouble, TroubleError):
             raise answer_or_trouble
-        return answer_or_trouble
+        return self._filled(answer_or_trouble, problem, iterations)
+
+    def _filled(self, answer: Result, problem: Question, iterations: int) -> Result:
+        """Return an answer with what it lacks: as given, or where it is estimated ours."""
+        found = answer.parameters
+        lacks = [name for name in self.fields if name not in found]
+        if not lacks or len(lacks) == len(self.fields) or self.strict:
+            return answer
+        self.lacking.update(lacks)
+        estimated = self.reference(problem, iterations) if self.unreturned & set(lacks) else {}
+        whole = problem.start | {n: estimated[n] for n in self.unreturned if n in estimated}
+        return replace(answer, parameters={n: found.get(n, whole[n]) for n in self.fields})
 
     def iterate(self, problem: Question, iterations: int = 1) -> Arrays:
         """Return the candidate's parameters, if names and shapes are right and all are finite.
@@ -193,7 +226,9 @@ class Bench:
         missing = [name for name in self.fields if name not in found]
         if missing:
             said = ", ".join(found) or "nothing"
-            raise Failed(f"the answer lacks {', '.join(missing)}; it has {said}")
+            failed = Failed(f"the answer lacks {', '.join(missing)}; it has {said}")
+            failed.unheard = True
+            raise failed
         for name in self.fields:
             shape, wanted = found[name].shape, problem.start[name].shape
             if shape == wanted:
@@ -229,12 +264,70 @@ class Bench:
         )
 
     def reference(self, problem: Question, iterations: int = 1) -> Arrays:
-        """Return what our readable EM makes of a problem."""
-        parameters = self.record(problem.start)
-        data = self.checked(problem)
-        for _ in range(iterations):
-            parameters = self.model.m_step(self.model.e_step(parameters, data)[0])
-        return parameters.arrays()  # type: ignore[no-any-return]
+        """Return what our readable EM makes of a problem, in the model that is estimated."""
+        if id(problem) not in self.paths:
+            self.kept.append(problem)
+            self.paths[id(problem)] = [self.restriction.begun(problem.start)]
+        path = self.paths[id(problem)]
+        while len(path) <= iterations:
+            path.append(self.restriction.maximum(self.once(path[-1], problem), path[-1]))
+        return path[iterations]
+
+    def once(self, parameters: Arrays, problem: Question) -> Arrays:
+        """Return one iteration of our readable EM, unrestricted."""
+        statistics, _ = self.model.e_step(self.record(parameters), self.checked(problem))
+        return self.model.m_step(statistics).arrays()  # type: ignore[no-any-return]
+
+    def exactly(self, problem: Question) -> Arrays:
+        """Return one iteration at 50 digits, in the model that is estimated."""
+        if not self.paced:
+            raise NotChecked("its number of iterations cannot be set")
+        start = self.restriction.begun(problem.start)
+        return self.restriction.maximum(self.exact.iteration(start, problem.data), start)
+
+    def nearest(self, found: Arrays, problem: Question, most: int) -> int | None:
+        """Return the iteration of the reference that was handed back, if it is one of so many."""
+        best, place = np.inf, 0
+        for n in range(1, most + 1):
+            off = self.apart(found, self.reference(problem, n))[0]
+            if off < best:
+                best, place = off, n
+            if best <= LOCKSTEP < off:
+                break
+        return place if best <= STOPPED else None
+
+    def expected(self, found: Arrays, problem: Question, iterations: int) -> Arrays:
+        """Return what the reference has where the candidate is.
+
+        That is after as many iterations, but for a candidate that stops by a rule of its own.
+        """
+        right = self.reference(problem, iterations)
+        if self.strict or (self.paced and self.apart(found, right)[0] <= LOCKSTEP):
+            return right
+        place = self.nearest(found, problem, max(iterations, 1 if self.paced else 400))
+        if place is None or place == iterations:
+            return right
+        if self.paced:
+            same = self.iterate(problem, place)
+            if not all(np.array_equal(same[name], found[name]) for name in self.fields):
+                return right
+            self._note_stop(problem, place, iterations)
+        return self.reference(problem, place)
+
+    def _note_stop(self, problem: Question, place: int, iterations: int) -> None:
+        before, at = (self.score(self.reference(problem, n), problem) for n in (place - 1, place))
+        name = "a stopping rule of its own"
+        if name not in (cause.name for cause in self.causes):
+            self.causes.append(
+                Cause(
+                    name,
+                    f"asked for {iterations} iterations it hands back the right parameters after "
+                    f"{place}, the last of which gained {at - before:.2g} nats",
+                    "where a number of iterations is given, do them all, or take a tolerance "
+                    "called tol that may be 0",
+                    choice=True,
+                )
+            )
 
     def checked(self, problem: Question) -> Any:
         """Return the data as the model takes them."""
@@ -253,12 +346,26 @@ class Bench:
         worst, where, said = -1.0, "", ""
         scales = self.scales(expected)
         record = self.record(expected)
+        slack = {name: self.slack(name, expected) for name in self.fields}
         for entry, name, index in entries(record):
-            difference = abs(found[name][index] - expected[name][index]) / scales[name][index]
+            difference = abs(found[name][index] - expected[name][index])
+            difference = max(difference - slack[name], 0.0) / scales[name][index]
             if difference > worst:
                 worst, where = float(difference), entry
                 said = f"{found[name][index]:.10g} in place of {expected[name][index]:.10g}"
         return worst, where, said
+
+    def slack(self, name: str, arrays: Arrays) -> float:
+        """Return how far rounding to a few decimals may take a field in some iterations."""
+        if name not in self.decimals:
+            return 0.0
+        steep = 2 * float(np.sqrt(arrays[name].max())) if name == "variances" else 1.0
+        return 10 * 10.0 ** -self.decimals[name] * max(1.0, steep)
+
+    @property
+    def coarse(self) -> float:
+        """The last decimal of what is handed back; 0 if it is not rounded."""
+        return 10.0 ** -min(self.decimals.values()) if self.decimals else 0.0
 
     def scales(self, expected: Arrays) -> Arrays:
         """Return the unit of each parameter."""
@@ -288,31 +395,31 @@ class Bench:
         return worst, where
 
 
-def in_space(model: Any, found: Arrays, iteration: int | None) -> None:
+def in_space(model: Any, found: Arrays, iteration: int | None, allowed: float = LOCKSTEP) -> None:
     """Raise Failed unless parameters are in the model's space, up to rounding."""
     for name, space in model.Parameters.SPACES.items():
         for kind, refuse in REFUSALS.items():
             if isinstance(space, kind):
-                refuse(name, found[name], iteration)
+                refuse(name, found[name], iteration, allowed)
 
 
-def _no_distributions(name: str, p: Floats, iteration: int | None) -> None:
+def _no_distributions(name: str, p: Floats, iteration: int | None, allowed: float) -> None:
     if (p < 0).any():
         raise Failed(f"{name} has the entry {p.min():.6g}, below zero", iteration=iteration)
     off = np.abs(p.sum(axis=-1) - 1)
-    if off.max() > LOCKSTEP:
+    if off.max() > allowed:
         row = np.unravel_index(off.argmax(), off.shape) if off.ndim else ()
         where = f"{name}[{int(row[0])}]" if row else name
         raise Failed(
             f"{where} sums to {float(p.sum(axis=-1)[row]):.10g}, not to 1",
             measured=float(off.max()),
-            allowed=LOCKSTEP,
+            allowed=allowed,
             where=where,
             iteration=iteration,
         )
 
 
-def _not_positive(name: str, values: Floats, iteration: int | None) -> None:
+def _not_positive(name: str, values: Floats, iteration: int | None, _: float) -> None:
     if (values <= 0).any():
         place = np.unravel_index(values.argmin(), values.shape)
         where = f"{name}[{','.join(str(int(i)) for i in place)}]"
@@ -321,7 +428,7 @@ def _not_positive(name: str, values: Floats, iteration: int | None) -> None:
         )
 
 
-def _no_covariances(name: str, covariances: Floats, iteration: int | None) -> None:
+def _no_covariances(name: str, covariances: Floats, iteration: int | None, _: float) -> None:
     for k, c in enumerate(covariances):
         where = f"{name}[{k}]"
         skew = float(np.abs(c - c.T).max() / np.abs(c).max())
@@ -342,7 +449,7 @@ def _no_covariances(name: str, covariances: Floats, iteration: int | None) -> No
             )
 
 
-REFUSALS: dict[type[Space], Callable[[str, Floats, int | None], None]] = {
+REFUSALS: dict[type[Space], Callable[[str, Floats, int | None, float], None]] = {
     Simplex: _no_distributions,
     Positive: _not_positive,
     PositiveDefinite: _no_covariances,

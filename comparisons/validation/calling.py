@@ -84,8 +84,20 @@ class Adapter:
         """Return what the E-step expects, as far as it is recognised."""
         raise NotImplementedError
 
-    def configured(self, data: Any, n_components: int, n_features: int | None, seed: int) -> Answer:
-        """Return its own fit, from its own start."""
+    @property
+    def counted(self) -> bool:
+        """Whether its own fit can be given a number of iterations."""
+        return False
+
+    def configured(
+        self,
+        data: Any,
+        n_components: int,
+        n_features: int | None,
+        seed: int,
+        iterations: int | None = None,
+    ) -> Answer:
+        """Return its own fit, from its own start; after so many iterations, if it is counted."""
         raise NotImplementedError
 
 
@@ -127,14 +139,29 @@ class Fit(Step):
     kind = "fit function, from its own start"
     from_start = False
 
+    @property
     @override
-    def configured(self, data: Any, n_components: int, n_features: int | None, seed: int) -> Answer:
+    def counted(self) -> bool:
+        return self.call.takes("iterations")
+
+    @override
+    def configured(
+        self,
+        data: Any,
+        n_components: int,
+        n_features: int | None,
+        seed: int,
+        iterations: int | None = None,
+    ) -> Answer:
         values = {
             "data": data,
             "n_components": n_components,
             "n_features": n_features,
             "seed": seed,
+            "reg_covar": 0.0,
         }
+        if iterations is not None:
+            values |= {"iterations": iterations, "tol": 0.0}
         return read(self.call(**values), self.fields, self.call.order)
 
 
@@ -300,9 +327,28 @@ class Estimator(Adapter):
             return Answer(start)
         return self.fitted(self.begin(start, iterations).fit(*self.arguments(data)), data)
 
+    @property
     @override
-    def configured(self, data: Any, n_components: int, n_features: int | None, seed: int) -> Answer:
-        made = self.make(n_components, n_features=n_features, random_state=seed)
+    def counted(self) -> bool:
+        return "iterations" in self._roles().values()
+
+    def _roles(self) -> dict[str, str | None]:
+        return {name: role_of(name, self.fields) for name in self.names}
+
+    @override
+    def configured(
+        self,
+        data: Any,
+        n_components: int,
+        n_features: int | None,
+        seed: int,
+        iterations: int | None = None,
+    ) -> Answer:
+        settings: dict[str, Any] = {"n_features": n_features, "random_state": seed}
+        if iterations is not None:
+            given = {"iterations": iterations, "tol": 0.0}
+            settings |= {n: given[role] for n, role in self._roles().items() if role in given}
+        made = self.make(n_components, **settings)
         returned = made.fit(*self.arguments(data))
         return self.fitted(made if returned is None else returned, data)
 

@@ -206,9 +206,21 @@ class Candidate:
 
     def configured(self, data: Any, dims: Mapping[str, int], seed: int) -> Result:
         """Return the candidate's own fit, from its own start."""
+        found = self.counted(data, dims, seed, None)
+        assert found is not None
+        return found
+
+    def counted(
+        self, data: Any, dims: Mapping[str, int], seed: int, iterations: int | None
+    ) -> Result | None:
+        """Return its own fit after so many iterations, or None if it cannot be given a number."""
         question = {"op": "configured", "data": plain(data), **dims, "seed": seed}
+        if iterations is not None:
+            question["iterations"] = iterations
         began = time.perf_counter()
         answer = self.ask(question)
+        if answer.get("uncounted") is True and iterations is not None:
+            return None
         return _result(answer, time.perf_counter() - began)
 
     def expect(self, problem: Question) -> dict[str, Any]:

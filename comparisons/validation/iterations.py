@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lockstep.comparisons.validation import problems
-from lockstep.comparisons.validation.bench import Bench, Failed, NotChecked, Passed, in_space
+from lockstep.comparisons.validation import mistakes, problems
+from lockstep.comparisons.validation.bench import (
+    STOPPED,
+    Bench,
+    Failed,
+    NotChecked,
+    Passed,
+    in_space,
+)
 from lockstep.comparisons.validation.channel import TroubleError
+from lockstep.comparisons.validation.manners import recognise
 from lockstep.comparisons.validation.problems import Arrays, Question
 from lockstep.comparisons.validation.verdicts import Cause, Deviation
 from lockstep.comparisons.yardstick import LOCKSTEP
@@ -43,6 +52,7 @@ def interface(bench: Bench) -> Passed:
                 raise
             bench.candidate.one_sequence = True
     bench.iterate(bench.general(41, 3, 60))
+    recognise(bench)
     return Passed("names and shapes are right, all numbers finite")
 
 
@@ -82,7 +92,7 @@ def valid(bench: Bench) -> Passed:
     """See whether the parameters are in their space after each of ten iterations."""
     for problem in (bench.general(41, 3, 60), bench.general(42, 2, 40)):
         for n in range(1, ITERATIONS + 1):
-            in_space(bench.model, bench.iterate(problem, n), n)
+            in_space(bench.model, bench.iterate(problem, n), n, LOCKSTEP + 10 * bench.coarse)
     return Passed(f"after each of {ITERATIONS} iterations, on 2 problems")
 
 
@@ -108,7 +118,8 @@ def e_step(bench: Bench) -> Passed:
                 "what the E-step returns is not in a form that is known: responsibilities (N, K), "
                 "or for one sequence gamma (T, K) and xi (T-1, K, K)"
             )
-        expected, _ = bench.exact.expectation(problem.start, problem.data)
+        start = bench.restriction.begun(problem.start)
+        expected, _ = bench.exact.expectation(start, problem.data)
         if "counts" in found:
             expected["counts"] = expected["responsibilities"].sum(axis=0)
         for name, array in found.items():
@@ -135,7 +146,7 @@ def first_step(bench: Bench) -> Passed:
     worst = (0.0, "")
     for seed in (51, 52):
         problem = _tiny(bench, seed)
-        expected = bench.exact.iteration(problem.start, problem.data)
+        expected = bench.exactly(problem)
         how = "all paths enumerated" if bench.sequences else "50 digits"
         found = bench.iterate(problem)
         worst = max(worst, bench.equal(found, expected, LOCKSTEP, f"by {how}", 1))
@@ -157,7 +168,7 @@ def log_likelihood(bench: Bench) -> Passed:
             bench.shaped(result.parameters, problem)
             true = bench.true_score(result.parameters, problem)
             off = abs(result.log_likelihood - true)
-            if off <= FIRST_STEP * abs(true):
+            if off <= FIRST_STEP * abs(true) + 10 * bench.coarse * problem.size:
                 worst = max(worst, off)
                 continue
             _explain_log_likelihood(bench, problem, n, result.log_likelihood, true)
@@ -199,7 +210,7 @@ def _explain_log_likelihood(
                 )
             )
             return
-    cause = None
+    cause = _beside(bench, problem, n, said, true)
     for what, value in wrong.items():
         if near(value):
             cause = Cause(
@@ -217,9 +228,38 @@ def _explain_log_likelihood(
     )
 
 
+def _beside(bench: Bench, problem: Question, n: int, said: float, true: float) -> Cause | None:
+    """Return the cause of a wrong log-likelihood, if the parameters beside it are right."""
+    found = bench.raw(problem, n).parameters
+    if not bench.apart(found, bench.reference(problem, n))[0] <= LOCKSTEP:
+        return None
+    before = bench.raw(problem, n - 1).parameters if n else problem.start
+    what = next(
+        (
+            what
+            for arrays in (before, found)
+            for what, value in mistakes.no_log_likelihoods(arrays, problem.data)
+            if abs(said - value) <= 1e-6 * abs(value)
+        ),
+        "",
+    )
+    evidence = f"you report {said:.10g} where it is {true:.10g}, beside parameters that are right"
+    return Cause(
+        "a wrong log-likelihood beside right parameters",
+        f"{evidence}; it is {what}" if what else evidence,
+        "sum over the observations the logarithm of p(x_n), which is the sum over the components "
+        "of weight times density, or over the steps the logarithms of the forward pass's scales",
+        bench.read("The model"),
+    )
+
+
 def m_step(bench: Bench) -> Passed:
     """See whether the derivatives of what the M-step maximises are zero at its result."""
-    worst = 0.0
+    if bench.restriction:
+        raise NotChecked("what is not estimated has slopes of its own")
+    if not bench.paced:
+        raise NotChecked("its number of iterations cannot be set")
+    worst, allowed = 0.0, LOCKSTEP + 1e3 * bench.coarse
     for seed in (41, 42):
         problem = bench.general(seed, 3 if seed == 41 else 2, 60 if seed == 41 else 40)
         found = bench.record(bench.iterate(problem))
@@ -229,16 +269,16 @@ def m_step(bench: Bench) -> Passed:
         except (ArithmeticError, ValueError) as error:
             raise Failed(f"there are no derivatives at its result: {error}") from None
         largest = float(np.abs(slopes).max())
-        if not largest <= LOCKSTEP:
+        if not largest <= allowed:
             raise Failed(
                 "its result is no maximum of the expected log-likelihood: a slope of "
                 f"{largest:.3g} per observation is left",
                 measured=largest,
-                allowed=LOCKSTEP,
+                allowed=allowed,
                 iteration=1,
             )
         worst = max(worst, largest)
-    return Passed("every slope is zero at its result", worst, LOCKSTEP)
+    return Passed("every slope is zero at its result", worst, allowed)
 
 
 def lockstep(bench: Bench) -> Passed:
@@ -247,8 +287,9 @@ def lockstep(bench: Bench) -> Passed:
     for problem in (bench.general(41, 3, 60), bench.general(42, 2, 40)):
         for n in range(1, ITERATIONS + 1):
             found = bench.iterate(problem, n)
-            expected = bench.reference(problem, n)
-            worst = max(worst, bench.equal(found, expected, LOCKSTEP, f"iteration {n}", n))
+            expected = bench.expected(found, problem, n)
+            allowed = LOCKSTEP if bench.paced else STOPPED
+            worst = max(worst, bench.equal(found, expected, allowed, f"iteration {n}", n))
     return Passed(f"{ITERATIONS} iterations agree, on 2 problems", worst[0], LOCKSTEP, worst[1])
 
 
@@ -256,7 +297,9 @@ def monotone(bench: Bench) -> Passed:
     """See whether the log-likelihood, by our own function, rises at each iteration."""
     least = np.inf
     for problem in (bench.general(41, 3, 60), bench.general(42, 2, 40)):
-        path = [problem.start, *(bench.iterate(problem, n) for n in range(1, ITERATIONS + 1))]
+        path = [bench.iterate(problem, n) for n in range(1, ITERATIONS + 1)]
+        if not bench.restriction:  # of which a start need not be
+            path.insert(0, problem.start)
         try:
             with np.errstate(all="ignore"):
                 trace = np.array([bench.score(p, problem) for p in path])
@@ -267,7 +310,7 @@ def monotone(bench: Bench) -> Passed:
         low = (
             int(gains.argmin()) if np.isfinite(gains).all() else int(np.argmin(np.isfinite(gains)))
         )
-        if not gains[low] >= -RISE * abs(trace[low]):
+        if not gains[low] >= -RISE * abs(trace[low]) - 10 * bench.coarse * problem.size:
             raise Failed(
                 f"it falls by {-gains[low]:.4g} nats at iteration {low + 1}, from "
                 f"{trace[low]:.8g} to {trace[low + 1]:.8g}",
@@ -281,28 +324,39 @@ def monotone(bench: Bench) -> Passed:
 
 def optimum(bench: Bench) -> Passed:
     """Run to the end from random starts: the same optimum as the reference's."""
-    size, n, worst = (90, 100, 0.0)
+    size, n, worst, done = 90, 100, 0.0, 0
+    began = time.perf_counter()
     for problem in problems.random_starts(
         bench.candidate.model, bench.general(61, 2, size), number=3, seed=62
     ):
-        found = bench.score(bench.iterate(problem, n), problem)
+        fitted = bench.iterate(problem, n)
+        found = bench.score(fitted, problem)
         expected = bench.score(bench.reference(problem, n), problem)
-        off = abs(found - expected)
-        if not off <= OPTIMUM:
+        off, allowed = abs(found - expected), OPTIMUM + 10 * bench.coarse * size
+        if not off <= allowed:
+            expected = bench.score(bench.expected(fitted, problem, n), problem)
+            off = abs(found - expected)
+        if not off <= allowed:
             raise Failed(
                 f"after {n} iterations from a random start it is at {found:.8g} nats, the "
                 f"reference at {expected:.8g}",
                 measured=off,
-                allowed=OPTIMUM,
+                allowed=allowed,
                 iteration=n,
             )
-        worst = max(worst, off)
-    return Passed(f"the same log-likelihood after {n} iterations from 3 starts", worst, OPTIMUM)
+        worst, done = max(worst, off), done + 1
+        if time.perf_counter() - began > SLOW:
+            break
+    starts = "a random start" if done == 1 else f"{done} starts"
+    return Passed(f"the same log-likelihood after {n} iterations from {starts}", worst, OPTIMUM)
 
 
 OPTIMUM = 1e-6
 """Nats between two programs after 100 iterations from the same start: rounding that iterations have
 amplified, at an optimum where it counts quadratically."""
+
+SLOW = 2.0
+"""Seconds after which one random start is enough."""
 
 EQUIVARIANCE_ITERATIONS = 3
 
@@ -312,6 +366,8 @@ def _equivariant(
 ) -> Passed:
     """Compare the answer to a changed problem, changed back, with the answer to the original."""
     problem = bench.general(43, 3, 60)
+    if not bench.paced:
+        raise NotChecked("it may stop after another number of iterations")
     plain = bench.iterate(problem, EQUIVARIANCE_ITERATIONS)
     found = back(bench.iterate(changed, EQUIVARIANCE_ITERATIONS))
     worst, where = bench.equal(found, plain, LOCKSTEP, what, EQUIVARIANCE_ITERATIONS)
@@ -349,11 +405,17 @@ def shifted(bench: Bench) -> Passed:
     )
 
 
-def scaled(bench: Bench) -> Passed:
+def scaled(bench: Bench, factors: tuple[float, ...] = (0.1, 10.0)) -> Passed:
     """Change the data's units: locations and variances must follow."""
     problem = bench.general(43, 3, 60)
+    if bench.decimals:
+        raise NotChecked("what is rounded has one unit in which it is right")
+    if bench.restriction.shape == "spherical":
+        raise NotChecked("coordinates that share a variance share their unit")
+    if problem.data.ndim == 1:
+        factors = (1e-4, 1e4)
     result = Passed("")
-    for by in (1e-4, 1e4):
+    for by in factors:
         # Of several coordinates each has a unit of its own.
         scale = by ** np.array([1, -1])[np.arange(problem.data[0].size) % 2]
         scale = scale.reshape(problem.data.shape[1:])
@@ -370,6 +432,8 @@ def scaled(bench: Bench) -> Passed:
 
 def rotated(bench: Bench) -> Passed:
     """Turn the first two coordinates: locations and covariances must turn along."""
+    if bench.restriction.shape == "diagonal":
+        raise NotChecked("what has no covariances between coordinates cannot be turned")
     problem = bench.general(43, 3, 60)
     c, s = np.cos(0.7), np.sin(0.7)
     R = np.eye(problem.data.shape[1])

@@ -314,12 +314,25 @@ class Reading(Adapter):
             answer = self._called(answer.parameters, data, 1)
         return answer
 
+    @property
     @override
-    def configured(self, data: Any, n_components: int, n_features: int | None, seed: int) -> Answer:
+    def counted(self) -> bool:
+        return self.counts
+
+    @override
+    def configured(
+        self,
+        data: Any,
+        n_components: int,
+        n_features: int | None,
+        seed: int,
+        iterations: int | None = None,
+    ) -> Answer:
+        number = SEVERAL if iterations is None else iterations
         sizes = {"K": n_components, "V": n_features or 0, "D": self.model.shows.COLUMNS[0]}
         spaces = self.model.Parameters.SPACES
         shapes = {n: tuple(sizes[a] for a in spaces[n].axes) for n in self.fields}
-        values = self._values({}, data, SEVERAL)
+        values = self._values({}, data, number)
         values |= {
             "n_components": n_components,
             "n_features": n_features,
@@ -327,9 +340,10 @@ class Reading(Adapter):
             "states": list(range(n_components)),
             "symbols": list(range(n_features or 0)),
         }
-        filled = {s: values[r] for s, r in self.roles.items() if r in values and r != "tol"}
+        unasked = () if iterations is not None else ("tol",)
+        filled = {s: values[r] for s, r in self.roles.items() if r in values and r not in unasked}
         self._own_shapes = shapes
-        return self._read(self.driver(filled, SEVERAL), {}, filled)
+        return self._read(self.driver(filled, number), {}, filled)
 
     @override
     def expect(self, start: Arrays, data: Any) -> dict[str, Any]:

@@ -22,8 +22,10 @@ class Word(StrEnum):
     """The verdict in a word."""
 
     VALID = "valid"
+    PARTIAL = "partial"
     FRAGILE = "fragile"
     WRONG = "wrong"
+    UNSEEN = "unseen"
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,15 @@ class Cause:
         What to do.
     read : str
         Where it is explained.
+    choice : bool
+        Whether it is nothing wrong, but something that a right EM may leave out.
     """
 
     name: str
     evidence: str
     mend: str
     read: str = ""
+    choice: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class Checked:
         Where it is explained.
     hard : bool
         Whether it is a hard case: one that arithmetic, not the equations, can fail.
+    unheard : bool
+        Whether it failed without an answer that the mathematics could be judged by.
     seconds : float
     """
 
@@ -92,7 +99,12 @@ class Checked:
     detail: str = ""
     read: str = ""
     hard: bool = False
+    unheard: bool = False
     seconds: float = 0.0
+
+
+ITERATIONS = frozenset({"first-step", "lockstep", "own-steps"})
+"""Checks of which one at least must have passed before an EM is called right."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +139,23 @@ class Validation:
 
     @property
     def word(self) -> Word:
-        """The verdict in a word: fragile if only hard cases failed."""
-        failed = [o for o in self.outcomes if o.status is Ended.FAILED]
-        if not failed:
-            return Word.VALID
-        return Word.FRAGILE if all(o.hard for o in failed) else Word.WRONG
+        """The verdict in a word: fragile if only hard cases failed, unseen if too little passed."""
+        failed = self.of(Ended.FAILED)
+        if any(not (o.hard or o.unheard) for o in failed):
+            return Word.WRONG
+        tried = [o for o in self.outcomes if o.name in ITERATIONS]
+        if any(o.unheard for o in failed) or (
+            tried and all(o.status is not Ended.PASSED for o in tried)
+        ):
+            return Word.UNSEEN
+        if failed:
+            return Word.FRAGILE
+        return Word.PARTIAL if any(c.choice for c in self.causes) else Word.VALID
+
+    @property
+    def choices(self) -> list[Cause]:
+        """What it does not do, and is not wrong for."""
+        return [cause for cause in self.causes if cause.choice]
 
     def of(self, status: Ended) -> list[Checked]:
         """Return the outcomes of that status."""

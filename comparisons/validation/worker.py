@@ -173,7 +173,11 @@ class Server:
         began = perf_counter()
         data = self.adapter.data(question["data"])
         sizes = question["n_components"], question.get("n_features"), question.get("seed", 0)
-        found: dict[str, Any] = self.adapter.configured(data, *sizes).to_json()
+        iterations = question.get("iterations")
+        if iterations is not None and not self.adapter.counted:
+            return {"uncounted": True}
+        counted = {} if iterations is None else {"iterations": iterations}
+        found: dict[str, Any] = self.adapter.configured(data, *sizes, **counted).to_json()
         return {**found, "seconds": perf_counter() - began}
 
     def do_habits(self, question: dict[str, Any]) -> dict[str, Any]:
