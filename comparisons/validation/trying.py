@@ -438,6 +438,7 @@ class Trial:
     def __init__(self, model: Any, K: int, *, one: bool) -> None:
         self.model, self.one = model, one
         self.problem = problems.general(model.NAME, 21, K=K, size=13, one=one)
+        self.roomy = problems.general(model.NAME, 21, K=K, size=60, one=one)
         self.fields = list(self.problem.start)
         self._paths: dict[tuple[str, ...], list[Arrays]] = {}
 
@@ -465,16 +466,16 @@ class Trial:
         try:
             own = FIRST if not adapter.from_start else seconds
             with patience(own), np.errstate(all="ignore"):
+                # On so few data as a start is tried on, fits to their end collapse.
+                problem = self.problem if adapter.from_start else self.roomy
                 data = adapter.data(
-                    [s.tolist() for s in self.problem.data]
-                    if adapter.sequences
-                    else self.problem.data
+                    [s.tolist() for s in problem.data] if adapter.sequences else problem.data
                 )
                 if not adapter.from_start:
-                    sizes = (self.problem.n_components, self.problem.n_features, 0)
+                    sizes = (problem.n_components, problem.n_features, 0)
                     found = adapter.configured(data, *sizes).parameters
                 else:
-                    found = adapter.iterate(self.problem.start, data, 1).parameters
+                    found = adapter.iterate(problem.start, data, 1).parameters
         except ValueError as error:
             return _stopped(error)
         except BaseException as error:  # noqa: BLE001 - that is the answer
