@@ -226,7 +226,7 @@ def run(place: str, act: str, folder: Path, form: str = "text") -> tuple[list[st
         wrong.append(f"status {code}: {text[-300:]!r}")
     if seconds > LONGEST:
         wrong.append(f"{seconds:.0f} s")
-    if place == "value" and code != 1 and act != "text score":
+    if place == "value" and code == 0 and act != "text score":
         wrong.append(f"status {code} for an answer that is none")
     if left := survivors(mark, asleep):
         wrong.append(f"{len(left)} processes left: {left[0]!r}")

@@ -69,7 +69,7 @@ RIGHT = 1e-4
 PATIENCE = 1.0
 """Seconds that a call of a trial may take."""
 
-FIRST = 5.0
+FIRST = 10.0
 """The same for the first: something may have to be compiled."""
 
 BUDGET = 3.0

@@ -133,7 +133,7 @@ def fit(obs_seq, n_components, n_features, COUNT=120):
     return pi, A, B
 """
 
-HIDDEN = {"COUNT=300": "rounds=300", "COUNT=120": "rounds=120", "COUNT": "rounds"}
+HIDDEN = {"COUNT=300": "zeal=300", "COUNT=120": "zeal=120", "COUNT": "zeal"}
 """A number of iterations by a name that nobody knows: only the end is seen."""
 SEEN = {"COUNT": "n_iter"}
 
