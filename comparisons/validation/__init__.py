@@ -41,7 +41,9 @@ class Trial:
         from lockstep.comparisons.validation.checks import checks
 
         self.bench: Bench = Bench(candidate, limit, strict=strict)
-        self.checks: list[Check] = checks(candidate.model)
+        self.checks: list[Check] = [
+            c for c in checks(candidate.model) if not c.method or c.name in candidate.methods
+        ]
         self.outcomes: dict[str, Checked] = {}
         self._began = time.perf_counter()
         self._diagnosed = False

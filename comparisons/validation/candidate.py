@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ DESCRIPTION: dict[str, Any] = {
     "pair": bool,
     "reading": str,
     "only": int | None,
+    "methods": list,
 }
 """What a Python target is described by."""
 
@@ -89,6 +90,8 @@ class Candidate:
         How it is read, where its names alone do not say it.
     only : int or None
         The number of components, where it takes no other.
+    methods : list of str
+        Of an estimator with a library's interface, the checks of `methods` that apply.
     answered : bool
         Whether it has ever answered.
     """
@@ -105,6 +108,7 @@ class Candidate:
     pair: bool = False
     reading: str = ""
     only: int | None = None
+    methods: list[str] = field(default_factory=list)
     answered: bool = False
 
     @classmethod
@@ -230,6 +234,31 @@ class Candidate:
             raise TroubleError("rubbish", "answered without an object 'expectation'")
         return {name: _array(value, name) for name, value in found.items()}
 
+    def say(
+        self, problem: Question, other: Any, methods: list[str], **more: int
+    ) -> tuple[Arrays, list[Any]]:
+        """Return what an estimator holds after a fit, and what methods say of other data."""
+        question = {"op": "methods", **problem.to_json(), "other": plain(other), "methods": methods}
+        answer = self.ask({**question, **more})
+        said = answer.get("said")
+        if not isinstance(said, list) or len(said) != len(methods):
+            raise TroubleError("rubbish", "answered without a list 'said'")
+        return _arrays(answer.get("parameters")), said
+
+    def fits(
+        self,
+        problem: Question,
+        settings: list[dict[str, Any]],
+        *,
+        from_start: bool,
+        sample_weight: list[float] | None = None,
+    ) -> list[Arrays]:
+        """Return the parameters of an estimator's fits with various settings."""
+        question = {"op": "fit", **problem.to_json(), **problem.dims, "from_start": from_start}
+        question["sample_weight"] = sample_weight
+        found = [self.ask({**question, "settings": each}) for each in settings]
+        return [_arrays(answer.get("parameters")) for answer in found]
+
     def habits(self, problem: Question, limit: float) -> list[tuple[str, str]]:
         """Return an estimator's habits: their names, and the evidence."""
         found = self.ask({"op": "habits", **problem.to_json()}, limit).get("habits")
@@ -238,13 +267,17 @@ class Candidate:
         return [(str(habit.get("name")), str(habit.get("evidence"))) for habit in found]
 
 
-def _result(answer: dict[str, Any], elapsed: float) -> Result:
-    given = answer.get("parameters")
+def _arrays(given: Any) -> Arrays:
     if not isinstance(given, dict):
         raise TroubleError("rubbish", "answered without an object 'parameters'")
+    return {name: _array(value, name) for name, value in given.items()}
+
+
+def _result(answer: dict[str, Any], elapsed: float) -> Result:
+    given = _arrays(answer.get("parameters"))
     seconds = answer.get("seconds")
     return Result(
-        {name: _array(value, name) for name, value in given.items()},
+        given,
         _score(answer.get("log_likelihood")),
         # By a clock that the candidate may have changed: no longer than by ours.
         seconds if isinstance(seconds, float) and 0 < seconds <= elapsed else None,

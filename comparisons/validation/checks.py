@@ -16,7 +16,7 @@ import numpy as np
 from lockstep import models
 from lockstep.comparisons.implementations import estimators
 from lockstep.comparisons.problem import Mode, Problem
-from lockstep.comparisons.validation import hard, iterations, own
+from lockstep.comparisons.validation import hard, iterations, methods, own
 from lockstep.comparisons.validation.bench import (
     Bench,
     Failed,
@@ -148,6 +148,8 @@ class Check:
         (False), or either (None).
     section : str
         Of the model's page, where it is explained.
+    method : bool
+        Whether it is of an estimator's method, and not to be made where there is none.
     """
 
     name: str
@@ -158,6 +160,7 @@ class Check:
     hard: bool = False
     start: bool | None = True
     section: str = ""
+    method: bool = False
 
 
 def _deep(name: str, title: str, run: Any, fits: Capability = any_model) -> Check:
@@ -209,6 +212,17 @@ CHECKS = (
     _hard("very-long", "A sequence of 100,000 steps", hard.very_long, sequences),
     Check("own-steps", "Iterations of its own fits", own.own_steps, start=False, section="M-step"),
     Check("own-fit", "Where its own fits end", own.own_optimum, stage="deep", start=False),
+    *(
+        Check(
+            name,
+            {**methods.TITLES, **methods.SETTINGS}[name],
+            run,
+            stage="deep",
+            method=True,
+            hard=name == "long-score",
+        )
+        for name, run in methods.CHECKED.items()
+    ),
     _deep("habits", "Habits of an estimator", habits),
     _deep("timing", "Time", timing),
 )

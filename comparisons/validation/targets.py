@@ -20,6 +20,7 @@ __all__ = [
     "copies",
     "load",
     "model_named",
+    "offered",
     "quiet",
     "recognise",
     "same",
@@ -42,3 +43,10 @@ def quiet() -> None:
 def model_named(name: str) -> Any:
     """Return the model of that name."""
     return models.load(name)
+
+
+def offered(adapter: Any) -> list[str]:
+    """Return the checks of methods that apply to a target; none but to an estimator."""
+    from lockstep.comparisons.validation import methods
+
+    return methods.offered(adapter) if isinstance(adapter, Estimator) else []

@@ -110,6 +110,7 @@ class Server:
             "pair": self.adapter.is_pair,
             "reading": self.adapter.told(),
             "only": self.adapter.only,
+            "methods": targets.offered(self.adapter),
         }
 
     def do_takes_one(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -185,6 +186,18 @@ class Server:
         from lockstep.comparisons.validation import habits
 
         return {"habits": habits.measured(self.adapter, *self._given(question))}
+
+    def do_methods(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return what an estimator's methods say."""
+        from lockstep.comparisons.validation import methods
+
+        return methods.answers(self.adapter, *self._given(question), question)
+
+    def do_fit(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return an estimator's fit with some settings."""
+        from lockstep.comparisons.validation import methods
+
+        return methods.fit(self.adapter, *self._given(question), question)
 
 
 def _frames(error: BaseException, number: int) -> list[traceback.FrameSummary]:
