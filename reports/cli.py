@@ -283,6 +283,11 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _gibibytes(text: str) -> int:
+    return int(2**30 * _seconds(text))
+
+
+_gibibytes.__name__ = "number of GiB"
 _seconds.__name__ = "number of seconds"
 
 
@@ -346,6 +351,13 @@ def _add_validate(commands: Any) -> None:
         action="store_true",
         help="call it a failure if something is not estimated (a start distribution kept, equal "
         "weights, diagonal covariances), results are rounded, or it stops by a rule of its own",
+    )
+    validate.add_argument(
+        "--memory",
+        type=_gibibytes,
+        default="4",
+        metavar="GIB",
+        help="memory that it may hold with all that it starts, in GiB (default: %(default)s)",
     )
 
 
@@ -619,6 +631,7 @@ def _validate(arguments: argparse.Namespace) -> int:
                 limit=arguments.limit,
                 said=_meanings(arguments.map, arguments.model.replace("-", "_")),
                 strict=arguments.strict,
+                memory=arguments.memory,
                 announce=lambda check: tell(f"{check.title} ...") if tell else None,
             )
         except (UnusableError, StartError) as error:

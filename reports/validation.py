@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from lockstep.comparisons.legible import legible
+from lockstep.comparisons.validation.channel import last_lines
 from lockstep.comparisons.validation.verdicts import Cause, Checked, Ended, Validation, Word
 from lockstep.reports.numbers import count, duration, scientific
 from lockstep.reports.terminal import to_ascii
@@ -29,6 +30,9 @@ HEADLINES = {
 
 LONGEST = 10_000
 """Characters of a paragraph."""
+
+FEW = 6
+"""Lines of a traceback that are shown in the terminal; JSON has all of it."""
 
 MANY = 6
 """Titles in a row that are still read."""
@@ -151,11 +155,10 @@ def print_text(verdict: Validation, console: Console) -> None:
         say(f"✗ {outcome.title}: {_message(outcome)}.")
     if verdict.of(Ended.FAILED):
         say()
-    for outcome in verdict.of(Ended.FAILED):
-        if outcome.detail:
-            say(f"{outcome.title}, the last it said:", "dim")
-            say(outcome.detail.rstrip(), "dim", 2)
-            say()
+    for detail, titles in _last_words(verdict).items():
+        say(f"{'; '.join(titles)}, the last it said:", "dim")
+        say(last_lines(detail, FEW), "dim", 2)
+        say()
     if verdict.deviations:
         say("Deviations, known and not wrong", "bold")
         for deviation in verdict.deviations:
@@ -210,6 +213,15 @@ def _not_checked(verdict: Validation) -> dict[str, list[str]]:
     return found
 
 
+def _last_words(verdict: Validation) -> dict[str, list[str]]:
+    """Return what was said at failures, each once, with the titles of the checks."""
+    found: dict[str, list[str]] = {}
+    for outcome in verdict.of(Ended.FAILED):
+        if outcome.detail:
+            found.setdefault(outcome.detail, []).append(outcome.title)
+    return found
+
+
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
@@ -261,7 +273,7 @@ def failure_text(verdict: Validation, outcome: Checked) -> str:
         lines.append(f"off by, and allowed: {far}")
     lines += [_cause_text(cause) for cause in verdict.causes]
     if outcome.detail:
-        lines.append(outcome.detail.rstrip())
+        lines.append(last_lines(outcome.detail))
     return _whole("\n".join(lines))
 
 

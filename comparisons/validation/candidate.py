@@ -17,13 +17,11 @@ from lockstep.comparisons.validation.channel import (
     Channel,
     StartError,
     TroubleError,
+    last_lines,
     worker,
 )
 from lockstep.comparisons.validation.problems import Arrays, Question, plain
 from lockstep.models.records import Floats
-
-FIRST = 3
-"""The first answer may take this many times the limit: something may have to be compiled."""
 
 LOADING = 60.0
 """Seconds that importing a target may take, at least."""
@@ -159,7 +157,7 @@ class Candidate:
             except TroubleError:  # it does not survive a trial: the checks will say how it ends
                 said = self.channel.ask({**question, "trial": False}, patience)
         except TroubleError as trouble:
-            shown = f"\n{trouble.detail}" if trouble.detail else ""
+            shown = f"\n{last_lines(trouble.detail)}" if trouble.detail else ""
             message = f"{legible(self.name)} cannot be loaded: {trouble.message}{shown}"
             raise UnusableError(message) from None
         if "unusable" in said:
@@ -175,7 +173,7 @@ class Candidate:
     def _takes_one(self) -> bool:
         """Return whether it takes a single sequence, which only trying can tell."""
         try:
-            said = self.channel.ask({"op": "takes_one"}, FIRST * self.channel.limit)
+            said = self.channel.ask({"op": "takes_one"})
         except TroubleError:  # the checks will find the same
             return False
         return said.get("one_sequence") is True
@@ -185,8 +183,6 @@ class Candidate:
         try:
             if self.python and not self.channel.running:
                 self.describe()
-            if not self.answered:
-                limit = FIRST * (limit or self.channel.limit)
             answer = self.channel.ask({"model": self.model, **question}, limit)
         except (UnusableError, StartError) as error:
             if not (self.python or self.answered):

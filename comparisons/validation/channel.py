@@ -39,6 +39,9 @@ WAITING = 4
 LAST_WORDS = 2**14
 """Bytes of standard error that are kept."""
 
+DETAIL = 20_000
+"""Characters of a traceback, or of last words, that are kept; fewer are shown."""
+
 SHOWN = 200
 """Characters of an answer that are quoted."""
 
@@ -60,8 +63,16 @@ class TroubleError(Exception):
 
     def __init__(self, kind: Trouble, message: str, detail: str = "") -> None:
         self.kind, self.message = kind, legible(message)
-        self.detail = "\n".join(legible(detail, 4_000, lines=True).splitlines()[-12:])
+        self.detail = legible(detail, DETAIL, lines=True)
         super().__init__(self.message)
+
+
+def last_lines(detail: str, number: int = 12) -> str:
+    """Return the end of what a candidate said, and how much comes before it."""
+    lines = detail.rstrip().splitlines()
+    left = len(lines) - number
+    shown = "\n".join(legible(line) for line in lines[-number:])
+    return shown if left <= 0 else f"({left} lines before)\n{shown}"
 
 
 class StartError(Exception):
@@ -316,7 +327,7 @@ def _parsed(line: bytes) -> Any:
 def _legible(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object whose names and words can be shown; a log keeps its lines."""
     return {
-        legible(k): legible(v, 10_000, lines=k == "traceback") if isinstance(v, str) else v
+        legible(k): legible(v, DETAIL, lines=k == "traceback") if isinstance(v, str) else v
         for k, v in pairs
     }
 

@@ -16,7 +16,7 @@ import numpy as np
 from lockstep import models
 from lockstep.comparisons.implementations import estimators
 from lockstep.comparisons.problem import Mode, Problem
-from lockstep.comparisons.validation import hard, iterations, methods, own
+from lockstep.comparisons.validation import hard, iterations, methods, missing, own
 from lockstep.comparisons.validation.bench import (
     Bench,
     Failed,
@@ -36,7 +36,7 @@ def habits(bench: Bench) -> Passed:
     if not (bench.candidate.estimator and bench.candidate.from_start):
         raise NotChecked("it is no estimator that begins where it is told")
     problem = bench.general(43, 2, 80)
-    habits = bench.candidate.habits(problem, 3 * bench.limit)
+    habits = bench.candidate.habits(problem, bench.limit)
     bench.deviations += [Deviation(name, evidence) for name, evidence in habits]
     number = len(habits)
     return Passed(f"{number} found, listed below" if number else "none found")
@@ -210,6 +210,7 @@ CHECKS = (
     _hard("length-one", "Sequences of length 1", hard.length_one, sequences),
     _hard("long", "A sequence of 2,000 steps", hard.long_sequence, sequences),
     _hard("very-long", "A sequence of 100,000 steps", hard.very_long, sequences),
+    _hard("missing", "Missing values", missing.gaps, located),
     Check("own-steps", "Iterations of its own fits", own.own_steps, start=False, section="M-step"),
     Check("own-fit", "Where its own fits end", own.own_optimum, stage="deep", start=False),
     *(

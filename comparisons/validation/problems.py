@@ -63,7 +63,11 @@ class Question:
 
 def plain(data: Any) -> list[Any]:
     """Return data in JSON's types."""
-    return [s.tolist() for s in data] if isinstance(data, tuple) else list(data.tolist())
+    if isinstance(data, tuple):
+        return [s.tolist() for s in data]
+    if data.dtype.kind == "f" and np.isnan(data).any():
+        return list(np.where(np.isnan(data), None, data).tolist())  # null, as of any program
+    return list(data.tolist())
 
 
 @cache

@@ -77,7 +77,7 @@ class Server:
         theirs = [f for f in frames if Path(f.filename).parent != Path(__file__).parent]
         return {
             "error": said(error),
-            "traceback": _shown(theirs[-4:]),
+            "traceback": _shown(theirs),
             "memory": isinstance(error, MemoryError),
         }
 
@@ -206,7 +206,7 @@ def _frames(error: BaseException, number: int) -> list[traceback.FrameSummary]:
 
 def _shown(frames: list[traceback.FrameSummary]) -> str:
     """Return frames as a traceback shows them; their lines may have any length."""
-    return legible("".join(traceback.format_list(frames)), 10_000, lines=True)
+    return legible("".join(traceback.format_list(frames)), 20_000, lines=True)
 
 
 if __name__ == "__main__":
