@@ -30,6 +30,7 @@ from lockstep.comparisons.outcomes import (
     Bootstrap,
     Diagnostics,
     Elbo,
+    First,
     Histogram,
     Interval,
     Labels,
@@ -53,7 +54,7 @@ from lockstep.comparisons.problem import Mode
 from lockstep.comparisons.results_file import written
 from lockstep.comparisons.run import Failure, Result, Task
 from lockstep.comparisons.scenarios import Prepared, Published, Scenario
-from lockstep.comparisons.yardstick import Yardstick
+from lockstep.comparisons.yardstick import LOCKSTEP, Yardstick
 from lockstep.models import Data, Model, bayesian, records, uncertainty
 from lockstep.models.fits import PointFit, PosteriorFit, Status
 from lockstep.models.records import DegenerateError, Floats, Integers, Parameters, entries
@@ -486,6 +487,7 @@ class Judge:
             units="data" if both else "components",
             max_abs_difference=float(np.max([_largest(agreement.raw(*pair)) for pair in pairs])),
             same_length=ours.iterations == fit.iterations,
+            first=_parting(pairs, by_iteration),
         )
 
     def _published(self, published: Published) -> PublishedFigure:
@@ -627,6 +629,22 @@ def _finite_point(result: Timed, parameters: Parameters) -> Result:
             message = f"its {name} is {value}: the fit broke down"
             return Failure(Status.FAILED, message, seconds=result.seconds)
     return result
+
+
+def _parting(pairs: Sequence[tuple[Any, Any]], by_iteration: Sequence[float]) -> First | None:
+    """Return where a fit first leaves em's: after it, differences only grow from that one."""
+    for i, ((theirs, mine), apart) in enumerate(zip(pairs, by_iteration, strict=True)):
+        if not apart <= LOCKSTEP:
+            off = agreement.scaled(theirs, mine)
+            found = [(off[name][index], entry, name, index) for entry, name, index in entries(mine)]
+            _, entry, name, index = max(found, key=lambda each: np.nan_to_num(each[0], nan=np.inf))
+            return First(
+                iteration=i,
+                entry=entry,
+                value=float(theirs.arrays()[name][index]),
+                ours=float(mine.arrays()[name][index]),
+            )
+    return None
 
 
 def _with_spreads(outcomes: Sequence[Row]) -> list[Row]:

@@ -68,6 +68,15 @@ class Recovery(_Record, frozen=True, kw_only=True):
     by_parameter: dict[str, bool] = {}
 
 
+class First(_Record, frozen=True, kw_only=True):
+    """The first iteration at which a fit leaves em's, and the entry that differs most there."""
+
+    iteration: int
+    entry: str
+    value: float | None
+    ours: float | None
+
+
 class Agreement(_Record, frozen=True, kw_only=True):
     """A matched fit held against em's at every iteration.
 
@@ -82,6 +91,7 @@ class Agreement(_Record, frozen=True, kw_only=True):
     units: Literal["components", "data"]
     max_abs_difference: float | None
     same_length: bool
+    first: First | None = None
 
 
 class Start(_Record, frozen=True, kw_only=True):
@@ -355,6 +365,20 @@ class ScenarioResult(_Record, frozen=True, kw_only=True):
     notes: list[str]
 
 
+class Card(_Record, frozen=True, kw_only=True):
+    """What is said first of a candidate that is wrong: where it shows, and the probable cause."""
+
+    implementation: str
+    scenario: str
+    mode: Mode
+    reason: str
+    first: First | None = None
+    cause: str = ""
+    evidence: str = ""
+    mend: str = ""
+    read: str = ""
+
+
 class Environment(_Record, frozen=True, kw_only=True):
     """What a report was made with."""
 
@@ -373,3 +397,4 @@ class Results(_Record, frozen=True, kw_only=True):
     schema_version: Literal[2] = SCHEMA_VERSION
     environment: Environment
     scenarios: list[ScenarioResult]
+    cards: list[Card] = []

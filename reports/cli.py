@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -538,7 +539,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from lockstep.comparisons import own_data, results_file
     from lockstep.comparisons.cache import FitCache
     from lockstep.comparisons.files import write_whole
+    from lockstep.comparisons.implementations import guests
     from lockstep.comparisons.suite import compare
+    from lockstep.comparisons.validation.cards import with_cards
     from lockstep.reports import folder, verdicts
     from lockstep.reports.build import build
     from lockstep.reports.terminal import print_verdicts
@@ -573,7 +576,9 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         with _progress(plan, notes) as announce:
             comparison = compare(plan, FitCache(cache_folder()), announce)
-        content = comparison.content
+        with notes.status("Looking for causes ..."):
+            content = with_cards(comparison.content, guests().values())  # type: ignore[arg-type]
+        comparison = replace(comparison, content=content)
         with (
             notes.status("Drawing and writing the report ..."),
             folder.replaced(place, fingerprint if folder.complete(content) else None) as fresh,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from lockstep.comparisons.legible import printable
-from lockstep.comparisons.outcomes import Results
+from lockstep.comparisons.outcomes import Card, Results
 from lockstep.reports import reading, tables, verdicts
 from lockstep.reports.chapters import READING, SPEED, SUBTITLE, SUMMARY, TITLE, Chapter
 from lockstep.reports.figures import Drawn
@@ -31,6 +31,7 @@ def markdown(results: Results, chapters: Sequence[Chapter], benchmark: str | Non
         f"# {TITLE}",
         _paragraph(SUBTITLE),
         f"**{overall.glyph} {_escaped(overall.headline)}.** {_escaped(overall.detail)}.",
+        *map(_card, results.cards),
         "## Every verdict",
         _summary(results, chapters),
         "## How to read this",
@@ -45,6 +46,12 @@ def markdown(results: Results, chapters: Sequence[Chapter], benchmark: str | Non
         _table(tables.environment_table(results), caption=False),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _card(card: Card) -> str:
+    lines = [f"**≠ {_escaped(verdicts.card_title(card))}.**"]
+    lines += [_paragraph(line) for line in verdicts.card_lines(card)]
+    return "\n".join(f"> {line}  " for line in lines).rstrip()
 
 
 def _summary(results: Results, chapters: Sequence[Chapter]) -> str:

@@ -77,6 +77,7 @@ def page(results: Results, chapters: Sequence[Chapter], benchmark: str | None = 
         summary=SUMMARY,
         glossary=tables.glossary(),
         overall=verdicts.overall(results),
+        cards=[(c, verdicts.card_title(c), verdicts.card_lines(c)) for c in results.cards],
         implementations=reading.implementations(results),
         colours=colours(results),
         matrix=matrix(results),

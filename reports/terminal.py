@@ -58,6 +58,11 @@ def print_verdicts(
         line = Text(plain(text), style=style)
         console.print(Padding(line, (0, 0, 0, indent), expand=False) if indent else line)
 
+    for card in results.cards:
+        say(f"{verdicts.GLYPHS[Verdict.DIFFERS]} {verdicts.card_title(card)}.", "bold red")
+        for told in verdicts.card_lines(card):
+            say(told, "", 2)
+        say("")
     for scenario in () if brief else results.scenarios:
         say(f"{scenario.name}  {scenario.title}".rstrip(), "bold")
         console.print(_block(scenario, plain), highlight=False)
@@ -78,7 +83,7 @@ def _block(scenario: ScenarioResult, plain: Callable[[str], str]) -> Table:
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    made.add_column("", no_wrap=True, overflow="crop", max_width=16, min_width=12)
+    made.add_column("", overflow="fold", max_width=16, min_width=12)
     made.add_column("verdict", no_wrap=True, overflow="crop", min_width=12)
     made.add_column("status", no_wrap=True, overflow="crop", max_width=13)
     for heading in ("train", "held out", "largest", "s"):

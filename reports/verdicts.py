@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from lockstep.comparisons.outcomes import (
+    Card,
     Diagnostic,
     Outcome,
     PointOutcome,
@@ -228,6 +229,37 @@ def overall(results: Results) -> Overall:
         return Overall(False, "≠", headline, f"{detail}; against it: {'; '.join(wrong)}")
     headline = "All fits agree" if not tally["declared"] else "All fits agree where they should"
     return Overall(True, "✓", headline, detail)
+
+
+def card_title(card: Card) -> str:
+    """Return what a card says in a line."""
+    if card.cause:
+        return f"{card.implementation} is wrong, and the probable cause is: {card.cause}"
+    return f"{card.implementation} is wrong"
+
+
+def card_lines(card: Card) -> list[str]:
+    """Return where a wrong candidate first differs, why, how to mend it, and the row to read."""
+    row = f"To read: the row {card.implementation} ({MODES[card.mode]}) of {card.scenario}"
+    if card.read:
+        row += f", and {card.read}"
+    if card.first is None:
+        lines = [f"In {card.scenario}: {card.reason}."]
+    else:
+        f = card.first
+        lines = [
+            f"In {card.scenario} its {f.entry} is {_digits(f.value)} after iteration "
+            f"{f.iteration}, and ours is {_digits(f.ours)}."
+        ]
+    if card.evidence:
+        lines.append(f"{card.evidence[0].upper()}{card.evidence[1:]}.")
+    if card.mend:
+        lines.append(f"To mend it: {card.mend}.")
+    return [*lines, f"{row}."]
+
+
+def _digits(value: float | None) -> str:
+    return "no number" if value is None else f"{value:.10g}"
 
 
 def published_verdict(scenario: ScenarioResult) -> str:

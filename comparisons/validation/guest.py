@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from lockstep.models.fits import PointFit
 
 
+STEPWISE = frozenset({"step function", "E-step and M-step"})
+"""Kinds of candidates that are called once for each iteration."""
+
+
 class Guest:
     """A target with the names of an implementation.
 
@@ -111,8 +115,13 @@ def _fit(candidate: Candidate, problem: Problem) -> PointFit:
         start, n_iter = problem.matched()
         question = Question(problem.data, start.arrays())
         path = [start]
+        # An iteration knows nothing of those before: the next may begin where this one ended.
+        stepwise = candidate.kind in STEPWISE
         for n in range(1, n_iter + 1):
-            found = bench.iterate(question, n)
+            if stepwise:
+                found = bench.iterate(Question(problem.data, path[-1].arrays()))
+            else:
+                found = bench.iterate(question, n)
             in_space(model, found, n)
             path.append(model.Parameters(**found))
         return PointFit(

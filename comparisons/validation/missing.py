@@ -86,7 +86,7 @@ def _without_spread(bench: Bench, problem: Question) -> Arrays:
     means = start["means"].reshape(len(r[0]), -1)
     second = "covariances" if "covariances" in start else "variances"
     spreads = start[second].reshape(len(means), x.shape[1], x.shape[1])
-    found = {"weights": r.mean(axis=0), "means": [], second: []}
+    found: dict[str, Any] = {"weights": r.mean(axis=0), "means": [], second: []}
     for k, (m, S) in enumerate(zip(means, spreads)):
         own = x.copy()
         for row in own:

@@ -66,7 +66,8 @@ def plain(data: Any) -> list[Any]:
     if isinstance(data, tuple):
         return [s.tolist() for s in data]
     if data.dtype.kind == "f" and np.isnan(data).any():
-        return list(np.where(np.isnan(data), None, data).tolist())  # null, as of any program
+        gaps: Any = np.where(np.isnan(data), None, data)  # null, as of any program
+        return list(gaps.tolist())
     return list(data.tolist())
 
 
