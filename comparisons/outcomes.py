@@ -366,13 +366,17 @@ class ScenarioResult(_Record, frozen=True, kw_only=True):
 
 
 class Card(_Record, frozen=True, kw_only=True):
-    """What is said first of a candidate that is wrong: where it shows, and the probable cause."""
+    """What is said first of a candidate that differs: where, and the probable cause.
+
+    It is wrong if validation says so as well.
+    """
 
     implementation: str
     scenario: str
     mode: Mode
     reason: str
     first: First | None = None
+    wrong: bool = False
     cause: str = ""
     evidence: str = ""
     mend: str = ""

@@ -235,7 +235,9 @@ def card_title(card: Card) -> str:
     """Return what a card says in a line."""
     if card.cause:
         return f"{card.implementation} is wrong, and the probable cause is: {card.cause}"
-    return f"{card.implementation} is wrong"
+    if card.wrong:
+        return f"{card.implementation} is wrong"
+    return f"{card.implementation} differs, and no mistake is found in its iterations"
 
 
 def card_lines(card: Card) -> list[str]:

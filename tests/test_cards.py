@@ -115,10 +115,12 @@ def test_a_card_says_what_it_knows(cause: str) -> None:
         reason="it differs",
         first=First(iteration=3, entry="means[1]", value=None, ours=2.5),
         cause=cause,
+        wrong=bool(cause),
         mend="use logarithms" if cause else "",
     )
     said = " ".join([verdicts.card_title(card), *verdicts.card_lines(card)])
     assert "its means[1] is no number after iteration 3, and ours is 2.5" in said
     assert "the row my.py:em (matched) of s" in said
     assert ("probable cause" in said) == bool(cause)
+    assert ("no mistake is found" in said) != bool(cause)
     assert ("To mend it: use logarithms." in said) == bool(cause)

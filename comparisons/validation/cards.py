@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lockstep.comparisons.outcomes import Card, First, PointOutcome, Results, Row
+from lockstep.comparisons.validation.verdicts import Word
 
 if TYPE_CHECKING:
     from lockstep.comparisons.validation.guest import Guest
@@ -40,8 +41,9 @@ def _card(results: Results, guest: Guest) -> Card | None:
         first=first,
     )
     judged = _validated(guest)
-    if judged is None:
+    if judged is None or judged.word is not Word.WRONG:
         return card
+    card = msgspec.structs.replace(card, wrong=True)
     failed = [o for o in judged.outcomes if o.status == "failed"]
     if not judged.causes:
         said = f"{failed[0].title}: {failed[0].message}" if failed else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 STEPWISE = frozenset({"step function", "E-step and M-step"})
 """Kinds of candidates that are called once for each iteration."""
+
+
+_held: dict[tuple[str, str, bool], Candidate] = {}
+"""The candidates of this process, which is one for each implementation of a report."""
 
 
 class Guest:
@@ -73,8 +78,12 @@ class Guest:
 
     def fit(self, problem: Problem) -> PointFit:
         """Ask for each iteration of a matched problem, or for a fit of its own."""
-        with self.candidate() as candidate:
-            return _fit(candidate, problem)
+        key = (self.target, self.model, self.command)
+        if key not in _held:  # its process serves all fits of this one
+            _held[key] = self.candidate()
+            _held[key].describe()
+            atexit.register(_held[key].channel.close)
+        return _fit(_held[key], problem)
 
     def candidate(self) -> Candidate:
         """Return the candidate; it must be closed."""
@@ -109,7 +118,6 @@ def _fit(candidate: Candidate, problem: Problem) -> PointFit:
     from lockstep.models.fits import PointFit, Status, stack
 
     model = models.load(problem.model)
-    candidate.describe()
     bench = Bench(candidate, limit=math.inf)  # each answer has its limit; slow ones are waited for
     if problem.mode is Mode.MATCHED:
         start, n_iter = problem.matched()
