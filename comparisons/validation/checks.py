@@ -246,6 +246,8 @@ def carry_out(check: Check, bench: Bench) -> Checked:
             raise NotChecked("it cannot be told where to begin")
         if check.start is False and bench.candidate.from_start:
             raise NotChecked("it begins where it is told, which says more")
+        if check.method and check.name not in bench.candidate.methods:
+            raise NotChecked("it is no estimator that has this")
         passed = check.run(bench)
         status, message = Ended.PASSED, passed.message
         facts = {"measured": passed.measured, "allowed": passed.allowed, "where": passed.where}
