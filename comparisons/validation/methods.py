@@ -220,11 +220,10 @@ def _off(found: Floats, right: Floats) -> float:
 
 
 def _cause(bench: Bench, name: str, slip: str, said: str) -> Cause:
-    library = "hmmlearn" if bench.sequences else "scikit-learn"
     return Cause(
         f"its {name} {slip}",
         f"at the parameters that it holds {said}",
-        f"let {name} say what {library}'s says: {MEANT[name][bench.sequences]}",
+        f"let {name} be what it is in the library: {MEANT[name][bench.sequences]}",
     )
 
 
