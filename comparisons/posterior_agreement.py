@@ -1,0 +1,497 @@
+"""Are two posteriors one? Draws are held against the reference's draws, quantity by quantity.
+
+A quantity is a function of the parameters: every free parameter after relabelling, and what no
+label enters: the log-likelihood and the log density of a few observations. Of each, five
+statistics are compared: mean, standard deviation, and the 5%, 50% and 95% quantiles.
+
+If both sample one distribution, the difference of a statistic has mean zero and the variance
+v (1 / n_a + 1 / n_b), with v the variance of the statistic's influence function (x - mean of a
+mean, ((x - mean) / sd)^2 / 2 of log sd, pooled over both posteriors) and n the effective sample
+size of just that function in each [1]_. A quantile q is compared by the shares of draws below the
+pooled quantile: two binomial shares of n_a and n_b effective draws, by the signed root of their
+deviance [2]_, which holds far into the tails and needs no density, so that heavy tails do no harm.
+The estimated variance has itself an error: `ESS_ERROR` / n from the effective sample size, and
+(kurtosis - 1) / n from v. With their sum r^2 the ratio is referred to Student's t with 2 / r^2
+degrees of freedom (Welch and Satterthwaite), and z is the normal quantile of the same probability.
+Heavy tails and few effective draws thereby widen the limit by themselves.
+
+A row of m statistics differs if a |z| is above the normal quantile of `FALSE_ALARM` / (2 m):
+Bonferroni's bound, which no dependence among them breaks. Half of `FALSE_ALARM` is for this table,
+half for each chain by itself and for the beginnings of all, where one chain that is stuck, or a
+warm-up that was kept, is seen and not averaged away.
+
+References
+----------
+.. [1] Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021), Bayesian Analysis 16, 667-718.
+.. [2] Barndorff-Nielsen and Cox (1994), Inference and asymptotics, section 4: the signed root.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from scipy.special import xlogy
+
+from lockstep.models import Data, Model
+from lockstep.models.records import Floats, Parameters, entries
+
+FALSE_ALARM = 1e-4
+"""Probability at most that a posterior that is the reference's is said to differ."""
+
+QUANTILES = (0.05, 0.5, 0.95)
+
+ESS_ERROR = 12.0
+"""The squared relative error of an effective sample size n is about this over n: see
+docs/posteriors.md, where it is measured."""
+
+FARTHEST = 37.0
+"""The largest |z|: that of the smallest probability in double precision."""
+
+DENSITIES, STEPS = 5, 200
+"""Observations whose density is a quantity; of sequences, within so many first steps."""
+
+BEGINNINGS = (0.01, 0.1)
+"""Shares of each chain's draws that count as its beginning."""
+
+ROUNDING = 1e-8
+"""Draws that differ by less, in the reference's sd, are the same trajectory: a different density
+or gradient is amplified by some tens of leapfrog steps far beyond."""
+
+STUCK = 0.1
+"""A chain that does not move for a larger share of its draws is stuck."""
+
+UNSEEN = 1.0
+"""If a mean that is off by so many sd would not be seen, nothing can be said."""
+
+
+class Likeness(StrEnum):
+    """How a posterior stands to the reference's."""
+
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    EQUAL = "equal to rounding"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One statistic of one quantity in two posteriors.
+
+    Attributes
+    ----------
+    quantity, statistic : str
+    value, reference : float
+    error : float
+        The combined Monte Carlo standard error of their difference.
+    z : float
+        How far apart they are: the normal quantile of that probability.
+    """
+
+    quantity: str
+    statistic: str
+    value: float
+    reference: float
+    error: float
+    z: float
+
+
+@dataclass(frozen=True)
+class PosteriorAgreement:
+    """What was found of a posterior that is held against the reference.
+
+    Attributes
+    ----------
+    likeness : Likeness
+    table : tuple of Comparison
+        The worst first.
+    limit : float
+        Of |z| in the table.
+    parts : tuple of Comparison
+        Each chain by itself, and the beginnings of all, the worst first.
+    parts_limit : float
+    seen : float
+        The least difference of the means of any quantity, in its sd, that reaches the limit.
+    largest_difference : float or None
+        Of any draw, in the reference's sd, where the draws can be paired.
+    causes : tuple of str
+        What the differences look like.
+    """
+
+    likeness: Likeness
+    table: tuple[Comparison, ...]
+    limit: float
+    parts: tuple[Comparison, ...]
+    parts_limit: float
+    seen: float
+    largest_difference: float | None
+    causes: tuple[str, ...] = ()
+
+    @property
+    def beyond(self) -> tuple[Comparison, ...]:
+        """The statistics whose |z| is above the limit."""
+        return tuple(c for c in self.table if abs(c.z) > self.limit)
+
+    def sentence(self, name: str) -> str:
+        """Return the finding in words; `name` is the reference's."""
+        if self.likeness is Likeness.EQUAL:
+            return (
+                f"its draws are {name}'s to {self.largest_difference:.0e} sd: one sampler on one "
+                "trajectory, so density and gradient are equal; no second sample"
+            )
+        worst = self.table[0]
+        what = f"{worst.statistic} of {worst.quantity}, z {worst.z:.1f} (limit {self.limit:.1f})"
+        if self.likeness is Likeness.UNDECIDED:
+            return (
+                f"too few effective draws to hold it against {name}: a mean that is "
+                f"{self.seen:.1f} sd off would pass"
+            )
+        if self.likeness is Likeness.AGREES:
+            return f"{len(self.table)} statistics as {name}'s; the farthest: {what}"
+        if not self.beyond and self.parts and abs(self.parts[0].z) > self.parts_limit:
+            part = self.parts[0]
+            what = f"{part.statistic} of {part.quantity}, z {part.z:.1f}"
+        why = "".join(f"; {cause}" for cause in self.causes)
+        return f"not {name}'s posterior: {what}{why}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as written to JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """The quantities of one posterior.
+
+    Attributes
+    ----------
+    series : mapping of str to ndarray, shape (chain, draw)
+    parameters : tuple of str
+        Those of `series` that are parameters.
+    """
+
+    series: Mapping[str, Floats]
+    parameters: tuple[str, ...]
+
+    @cached_property
+    def moments(self) -> dict[str, tuple[float, float]]:
+        """Mean and standard deviation of each."""
+        return {name: (float(x.mean()), float(x.std())) for name, x in self.series.items()}
+
+    def without(self, chain: int) -> Quantities:
+        """Return those of the other chains."""
+        kept = {name: np.delete(x, chain, axis=0) for name, x in self.series.items()}
+        return Quantities(kept, self.parameters)
+
+    def later(self) -> Quantities:
+        """Return those without the beginnings."""
+        kept = {
+            name: x[:, math.ceil(max(BEGINNINGS) * x.shape[1]) :] for name, x in self.series.items()
+        }
+        return Quantities(kept, self.parameters)
+
+
+def quantities(model: Model, draws: Parameters, data: Data, log_likelihood: Floats) -> Quantities:
+    """Return the quantities by which a posterior is compared.
+
+    Parameters
+    ----------
+    model : Model
+    draws : Parameters
+        In one order of labels, with axes (chain, draw).
+    data : Data
+    log_likelihood : ndarray, shape (chain, draw)
+        Of the draws.
+    """
+    arrays, series = draws.arrays(), dict[str, Floats]()
+    for name, field, index in entries(draws.draw(0, 0)):
+        values = arrays[field]
+        if not draws.SPACES[field].redundant(index, values.shape[2:]):
+            series[name] = np.asarray(np.moveaxis(values, (0, 1), (-2, -1))[index])
+    parameters = tuple(series)
+    series["log-likelihood"] = log_likelihood
+    flat = type(draws)(**{name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()})
+    chosen, units, labels = _observed(data)
+    densities = model.log_densities(flat, chosen)[:, units]  # (S, units)
+    for label, column in zip(labels, densities.T, strict=True):
+        series[f"log density of {label}"] = column.reshape(log_likelihood.shape)
+    return Quantities(series, parameters)
+
+
+def _observed(data: Data) -> tuple[Data, list[int], list[str]]:
+    """Return a few data, which units of them are taken, and what these are called.
+
+    Of a table, rows from the least to the greatest of the first column; of sequences, steps.
+    """
+    if isinstance(data, tuple):
+        kept = data[0][:STEPS]
+        units = np.unique(np.linspace(0, len(kept) - 1, DENSITIES).astype(int)).tolist()
+        return (kept,), units, [f"step {t}" for t in units]
+    order = np.argsort(data.reshape(len(data), -1)[:, 0], kind="stable")
+    rows = order[np.unique(np.linspace(0, len(order) - 1, DENSITIES).astype(int))]
+    return data[rows], list(range(len(rows))), [f"row {i}" for i in rows.tolist()]
+
+
+def compare(own: Quantities, reference: Quantities) -> PosteriorAgreement:
+    """Hold a posterior against the reference.
+
+    Parameters
+    ----------
+    own, reference : Quantities
+        Of draws from chains, both in the reference's order of labels.
+
+    Returns
+    -------
+    PosteriorAgreement
+        Its `causes` are those that show in the draws alone.
+    """
+    table = _table(own, reference)
+    parts = _parts(own, reference)
+    limit, parts_limit = _limit(len(table)), _limit(len(parts))
+    apart = _pairwise(own, reference)
+    faults = _faults(own)
+    seen = limit * max(c.error for c in _in_sds(table, own, reference))
+    worst = abs(table[0].z) > limit or (bool(parts) and abs(parts[0].z) > parts_limit)
+    if apart is not None and apart < ROUNDING:
+        likeness = Likeness.EQUAL
+    elif worst or faults:
+        likeness = Likeness.DIFFERS
+    else:
+        likeness = Likeness.UNDECIDED if seen > UNSEEN else Likeness.AGREES
+    return PosteriorAgreement(
+        likeness, table, limit, parts, parts_limit, seen, apart, tuple(faults)
+    )
+
+
+def _limit(number: int) -> float:
+    """Return the |z| that is as improbable as half of FALSE_ALARM allows to each of so many."""
+    return float(stats.norm.isf(FALSE_ALARM / 4 / max(number, 1)))
+
+
+def _in_sds(
+    table: Sequence[Comparison], own: Quantities, reference: Quantities
+) -> list[Comparison]:
+    """Return the comparisons of means, in the sd of each quantity in the reference."""
+    found = []
+    for c in table:
+        sd = reference.moments[c.quantity][1] or own.moments[c.quantity][1]
+        if c.statistic == "mean":
+            found.append(
+                Comparison(c.quantity, "mean", c.value / sd, c.reference / sd, c.error / sd, c.z)
+            )
+    return found
+
+
+def _pairwise(own: Quantities, reference: Quantities) -> float | None:
+    """Return the largest difference of paired draws, in sd; None if they do not pair."""
+    apart = 0.0
+    for name in own.parameters:
+        x, y = own.series[name], reference.series[name]
+        if x.shape != y.shape:
+            return None
+        difference = float(np.abs(x - y).max())
+        apart = max(apart, difference / (reference.moments[name][1] or 1.0))
+    return apart
+
+
+def effective(series: Floats) -> float:
+    """Return the effective sample size of the mean of a series, shape (chain, draw)."""
+    import arviz_stats as azs
+
+    found = float(azs.ess(series, method="mean"))
+    return max(found, 1.0) if math.isfinite(found) else 1.0
+
+
+def _z(ratio: float, uncertainty: float) -> float:
+    """Return the normal quantile of a ratio that is Student's t.
+
+    Parameters
+    ----------
+    ratio : float
+    uncertainty : float
+        Squared relative error of the variance in its denominator.
+    """
+    tail = float(stats.t.logsf(abs(ratio), 2 / uncertainty))
+    z = float(stats.norm.isf(math.exp(tail))) if tail > -600 else FARTHEST
+    return math.copysign(min(z, FARTHEST), ratio)
+
+
+def _uncertainty(n: float, m: float) -> float:
+    """Return the squared relative error of 1 / n + 1 / m, estimated effective sample sizes."""
+    return ESS_ERROR * (m**2 / n + n**2 / m) / (n + m) ** 2
+
+
+def _table(own: Quantities, reference: Quantities) -> tuple[Comparison, ...]:
+    """Compare all statistics of all quantities that vary, the worst first."""
+    found: list[Comparison] = []
+    for name, x in own.series.items():
+        y = reference.series[name]
+        if np.ptp(x) > 0 or np.ptp(y) > 0:
+            found += _statistics(name, x, y)
+        elif x.flat[0] != y.flat[0]:
+            found.append(
+                Comparison(name, "value", float(x.flat[0]), float(y.flat[0]), 0.0, FARTHEST)
+            )
+    return tuple(sorted(found, key=lambda c: -abs(c.z)))
+
+
+def _statistics(name: str, x: Floats, y: Floats) -> list[Comparison]:
+    """Compare the statistics of one quantity."""
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        shares = float(np.isfinite(x).mean()), float(np.isfinite(y).mean())
+        return [Comparison(name, "share that is finite", *shares, 0.0, FARTHEST)]
+    centre = float(y.mean())
+    a, b = x - centre, y - centre
+    scale = max(float(a.std()), float(b.std()))
+    a, b = a / scale, b / scale
+    found = [_mean(a, b), _sd(a, b), *(_quantile(a, b, p) for p in QUANTILES)]
+    return [
+        Comparison(
+            name,
+            c.statistic,
+            c.value * scale + (0 if c.statistic == "sd" else centre),
+            c.reference * scale + (0 if c.statistic == "sd" else centre),
+            c.error * scale,
+            c.z,
+        )
+        for c in found
+    ]
+
+
+def _pooled(a: Floats, b: Floats, n: float, m: float) -> tuple[float, float]:
+    """Return variance and kurtosis of influence functions about zero, pooled by n and m."""
+    second = (n * (a**2).mean() + m * (b**2).mean()) / (n + m)
+    fourth = (n * (a**4).mean() + m * (b**4).mean()) / (n + m)
+    return float(second), float(fourth / second**2)
+
+
+def _mean(a: Floats, b: Floats) -> Comparison:
+    value, other = float(a.mean()), float(b.mean())
+    n, m = effective(a), effective(b)
+    variance, kurtosis = _pooled(a - value, b - other, n, m)
+    error = math.sqrt(variance * (1 / n + 1 / m))
+    z = _z((value - other) / error, _uncertainty(n, m) + (kurtosis - 1) / (n + m))
+    return Comparison("", "mean", value, other, error, z)
+
+
+def _sd(a: Floats, b: Floats) -> Comparison:
+    value, other = float(a.std()), float(b.std())
+    f, g = (_spread(x) for x in (a, b))
+    n, m = effective(f), effective(g)
+    variance, kurtosis = _pooled(f, g, n, m)
+    error = math.sqrt(variance * (1 / n + 1 / m))  # of log sd
+    if min(value, other) == 0:
+        ratio = math.copysign(math.inf, value - other)
+    else:
+        ratio = math.log(value / other) / error
+    z = _z(ratio, _uncertainty(n, m) + (kurtosis - 1) / (n + m))
+    return Comparison("", "sd", value, other, error * other, z)
+
+
+def _spread(x: Floats) -> Floats:
+    """Return the influence function of log sd."""
+    square = (x - x.mean()) ** 2
+    variance = square.mean()
+    return np.asarray((square / variance - 1) / 2 if variance > 0 else np.zeros_like(x))
+
+
+def _quantile(a: Floats, b: Floats, p: float) -> Comparison:
+    value, other = float(np.quantile(a, p)), float(np.quantile(b, p))
+    pooled = np.sort(np.concatenate([a.ravel(), b.ravel()]))
+    at = np.quantile(pooled, p)
+    f, g = a <= at, b <= at
+    n, m = effective(f.astype(float)), effective(g.astype(float))
+    below, beside = float(f.mean()), float(g.mean())
+    share = (n * below + m * beside) / (n + m)
+    deviance = n * _divergence(below, share) + m * _divergence(beside, share)
+    root = math.copysign(math.sqrt(2 * max(deviance, 0.0)), beside - below)
+    half = math.sqrt(p * (1 - p) * (1 / n + 1 / m))
+    low, high = np.quantile(pooled, [max(p - half, 0), min(p + half, 1)])
+    # How rarely an indicator changes is known by the rarer draws.
+    z = _z(root, _uncertainty(n, m) / (4 * p * (1 - p)))
+    return Comparison("", f"{100 * p:g}% quantile", value, other, float(high - low) / 2, z)
+
+
+def _divergence(p: float, q: float) -> float:
+    """Return the Kullback-Leibler divergence of a binary distribution from another."""
+    if not 0 < q < 1:
+        return 0.0
+    return float(xlogy(p, p / q) + xlogy(1 - p, (1 - p) / (1 - q)))
+
+
+def _parts(own: Quantities, reference: Quantities) -> tuple[Comparison, ...]:
+    """Compare each chain, and the beginnings of all, with the reference; the worst first.
+
+    They are compared by their draws' ranks among the reference's, u from 0 to 1: the means of u
+    and of its distance from 1/2 are known, and no tail is heavy. The autocorrelation time is the
+    median one of the chains, so that what is wrong with one does not excuse it.
+    """
+    found: list[Comparison] = []
+    for name, x in own.series.items():
+        y = reference.series[name]
+        if np.ptp(y) > 0:
+            u, v = _ranks(x, y), _ranks(y, y)
+            found += _apart(name, "mean rank", u, v)
+            found += _apart(name, "mean distance of ranks from 1/2", abs(u - 0.5), abs(v - 0.5))
+    return tuple(sorted(found, key=lambda c: -abs(c.z)))
+
+
+def _ranks(x: Floats, among: Floats) -> Floats:
+    """Return the share of draws that each is above, ties counted half."""
+    ordered = np.sort(among, axis=None)
+    sides = (np.searchsorted(ordered, x, side=side) for side in ("left", "right"))
+    return np.asarray(sum(sides) / (2 * ordered.size))
+
+
+def _apart(name: str, statistic: str, u: Floats, v: Floats) -> list[Comparison]:
+    """Compare means of parts of u with the mean of v, whose variance theirs is taken to be."""
+    chains, length = u.shape
+    sizes = [effective(chain[None]) for chain in u if np.ptp(chain) > 0]
+    if not sizes:
+        return []
+    per_draw, m = float(np.median(sizes)) / length, effective(v)
+    parts = {
+        f"the first {100 * share:g}%": u[:, : math.ceil(share * length)] for share in BEGINNINGS
+    }
+    if chains > 1:
+        parts |= {f"chain {i}": u[i] for i in range(chains)}
+    found = []
+    for part, values in parts.items():
+        n = max(per_draw * values.size, 1.0)
+        error = math.sqrt(v.var() * (1 / n + 1 / m))
+        behind = per_draw * length * max(1.0, len(sizes) / 2)  # effective draws, per_draw's
+        uncertainty = ESS_ERROR * ((m / (n + m)) ** 2 / behind + (n / (n + m)) ** 2 / m)
+        value, middle = float(values.mean()), float(v.mean())
+        z = _z((value - middle) / error, uncertainty)
+        found.append(Comparison(f"{name} in {part}", statistic, value, middle, error, z))
+    return found
+
+
+def _faults(own: Quantities) -> list[str]:
+    """Return what is wrong with the draws as draws, whatever they are of."""
+    every = np.stack([own.series[name] for name in own.parameters], axis=-1)  # (chain, draw, P)
+    every = every[..., np.ptp(every, axis=(0, 1)) > 0]
+    chains, length = every.shape[:2]
+    found = [
+        f"chains {i} and {j} are the same draws"
+        for j in range(chains)
+        for i in range(j)
+        if every.shape[-1] and np.array_equal(every[i], every[j])
+    ]
+    runs = []
+    for i, chain in enumerate(every):
+        moved = np.flatnonzero((np.diff(chain, axis=0) != 0).any(axis=-1)) + 1
+        lengths = np.diff(np.concatenate([[0], moved, [length]]))
+        if lengths.max() > max(STUCK * length, 10):
+            found.append(f"chain {i} stands still for {lengths.max()} of its {length} draws")
+        runs.append(lengths)
+    step = int(np.gcd.reduce(np.concatenate(runs)))
+    if step > 1 and not found:
+        found.append(f"every draw stands {step} times")
+    return found
