@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from platform import machine, system
 
+import numpy as np
+
 from lockstep.comparisons.cache import FitCache, key, versions
-from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.implementations import Implementation, implementations
 from lockstep.comparisons.judging import Judge
 from lockstep.comparisons.outcomes import Environment, Results
 from lockstep.comparisons.problem import Mode, Problem
@@ -38,6 +40,13 @@ class Plan:
     seed: int = 0
     quick: bool = False
 
+    def _seed(self, implementation: Implementation) -> int:
+        """Return a row's seed: two posteriors from one seed may be one sample drawn twice."""
+        if implementation.KIND == "point":
+            return self.seed
+        own = np.random.SeedSequence([self.seed, *implementation.NAME.encode()])
+        return int(own.generate_state(1)[0]) // 2
+
     def tasks(self) -> list[Task]:
         """Return the fits to do; matched ones only of those that can be matched."""
         tasks = []
@@ -45,17 +54,17 @@ class Plan:
             for mode in Mode:
                 matched = mode is Mode.MATCHED
                 for name in self.implementations:
+                    implementation = implementations()[name]
                     problem = Problem(
                         model=scenario.model,
                         data=prepared.data,
                         dims=prepared.dims,
                         mode=mode,
-                        seed=self.seed,
+                        seed=self._seed(implementation),
                         start=prepared.start if matched else None,
                         n_iter=scenario.n_iter if matched else None,
                         quick=self.quick,
                     )
-                    implementation = implementations()[name]
                     if matched and implementation.unsupported(problem) is not None:
                         continue
                     tasks.append(Task(scenario.name, name, problem))

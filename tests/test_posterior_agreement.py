@@ -139,12 +139,12 @@ def averaged(draws, size=4):
 
 def cut(target, at=2.0):
     """Draws within `at` sd of the mean in every coordinate: the others are drawn again."""
-    v = target.draw(1, draws=8000)[:, :, :]
+    v = target.draw(1, draws=2000)
     flat = v.reshape(-1, v.shape[-1])
     inside = (np.abs(flat - flat.mean(axis=0)) < at * flat.std(axis=0)).all(axis=-1)
     kept = flat[inside]
-    rows = np.random.default_rng(0).permutation(len(kept))[:4000]
-    return target.records(kept[rows].reshape(4, 1000, -1))
+    rows = np.random.default_rng(0).permutation(len(kept))[:2400]
+    return target.records(kept[rows].reshape(4, 600, -1))
 
 
 def scaled(draws, field, index, factor):
@@ -162,7 +162,7 @@ def shifted(draws, field, index, sds):
 
 SAMPLERS = {
     "one chain stuck": (MIXTURE, lambda t: stuck(drawn(t), 2, 0), "chain 2 stands still"),
-    "a chain that gets stuck": (HMM, lambda t: stuck(drawn(t), 0, 600), "chain 0 stands still"),
+    "a chain that gets stuck": (HMM, lambda t: stuck(drawn(t), 0, 300), "chain 0 stands still"),
     "one chain that samples something else": (MIXTURE, lambda t: elsewhere(t, drawn(t)), "chain 2"),
     "warm-up kept": (MIXTURE, lambda t: warm_up(t, 30), "a warm-up that was kept"),
     "a short warm-up kept": (PLANE, lambda t: warm_up(t, 10), "a warm-up that was kept"),
@@ -187,7 +187,7 @@ SAMPLERS = {
     ),
     "means of ten draws each": (
         MIXTURE,
-        lambda t: edited(drawn(t), lambda a: a.reshape(4, 100, 10, *a.shape[2:]).mean(axis=2)),
+        lambda t: edited(drawn(t), lambda a: a.reshape(4, -1, 10, *a.shape[2:]).mean(axis=2)),
         "to the power",
     ),
     "tails cut": (MIXTURE, cut, "the tails are cut"),

@@ -42,7 +42,8 @@ class Implementation(Protocol):
     REFERENCE : bool
         Whether others of its kind are held against it.
     TARGETS_REFERENCE : bool
-        Whether its draws are meant to be from the posterior that the reference samples.
+        Whether its draws are meant to be from the posterior that the reference samples, and are
+        judged by that; so they are unless it says no.
     ESTIMATOR : str
         Its estimator, as ``lockstep validate`` takes it, to be timed beside a candidate.
     KNOWN_FAILINGS : mapping of str to str

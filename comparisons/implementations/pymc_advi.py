@@ -14,6 +14,7 @@ NAME = "pymc-advi"
 PACKAGE = "pymc"
 PLACE = 3
 DEPENDS = _pymc.DEPENDS
+TARGETS_REFERENCE = False
 KIND = "posterior"
 SUMMARY = "PyMC, mean-field variational approximation of the posterior"
 

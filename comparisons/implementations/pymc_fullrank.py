@@ -14,6 +14,7 @@ NAME = "pymc-fullrank"
 PACKAGE = "pymc"
 PLACE = 4
 DEPENDS = _pymc.DEPENDS
+TARGETS_REFERENCE = False
 KIND = "posterior"
 SUMMARY = "PyMC, full-rank variational approximation of the posterior"
 
