@@ -22,7 +22,11 @@ from lockstep import models
 from lockstep.comparisons import agreement, collapse, diagnostics, predictive
 from lockstep.comparisons.alignment import matching, relabel
 from lockstep.comparisons.cache import Timed
-from lockstep.comparisons.implementations import implementations, reference
+from lockstep.comparisons.implementations import (
+    implementations,
+    reference,
+    targets_reference,
+)
 from lockstep.comparisons.outcomes import (
     Agreement,
     Array,
@@ -34,6 +38,7 @@ from lockstep.comparisons.outcomes import (
     Histogram,
     Interval,
     Labels,
+    Likeness,
     PointLogLikelihoods,
     PointOutcome,
     Pointwise,
@@ -50,6 +55,8 @@ from lockstep.comparisons.outcomes import (
     Told,
     Unfitted,
 )
+from lockstep.comparisons.posterior_agreement import Quantities, compare, quantities
+from lockstep.comparisons.posterior_causes import explained, habits, log_priors
 from lockstep.comparisons.problem import Mode
 from lockstep.comparisons.results_file import written
 from lockstep.comparisons.run import Failure, Result, Task
@@ -76,6 +83,10 @@ BINS = 40
 
 TRACED = 200
 """Points kept of an ELBO trace."""
+
+BATCHES, STEP = 40, 0.1
+"""Means of so many parts of the draws say how sure the mean of all is; and the share of the way to
+each at which the log-likelihood's slope is taken."""
 
 PRIOR_DRAWS, PRIOR_NUMBERS = 20_000, 5_000_000
 """By which the prior's marginals are known, and numbers in them at the most."""
@@ -143,6 +154,8 @@ class Judge:
         self.reference = self._reference()
         self.posteriors: dict[str, Parameters] = {}
         """Aligned draws by implementation, once `judge` has run."""
+        self.quantities: dict[str, Quantities] = {}
+        """What posteriors are compared by, likewise."""
         self.notes: list[str] = []
         """What could not be done beside the rows, and why."""
 
@@ -189,7 +202,7 @@ class Judge:
         """Return the scenario's entry of ``results.json``."""
         scenario, prepared, data = self.scenario, self.prepared, self.prepared.data
         outcomes = [self._outcome(task, result) for task, result in self.results]
-        compared = self._attempt("spreads of the posteriors", lambda: _with_spreads(outcomes))
+        compared = self._attempt("comparison of the posteriors", lambda: self._compared(outcomes))
         yardstick = Yardstick(
             leads={mode: fit for mode in Mode if (fit := self._lead(mode)) is not None},
             best=self._best(),
@@ -365,7 +378,14 @@ class Judge:
         mean = over_draws(lambda a: a.mean(axis=(0, 1)))
         lower = over_draws(lambda a: np.quantile(a, tail, axis=(0, 1)))
         upper = over_draws(lambda a: np.quantile(a, 1 - tail, axis=(0, 1)))
-        found = diagnostics.diagnose(draws, fit, density, relabelled, quick=self.quick)
+        found = diagnostics.diagnose(
+            draws,
+            fit,
+            density,
+            relabelled,
+            sampled=targets_reference(task.implementation),
+            quick=self.quick,
+        )
         outcome = PosteriorOutcome(
             **row,
             status=Status.CONVERGED,
@@ -380,7 +400,35 @@ class Judge:
             details=dict(_told(fit.details)),
         )
         self.posteriors[task.implementation] = draws
+        self.quantities[task.implementation] = quantities(self.model, draws, data, density)
         return outcome
+
+    def _compared(self, outcomes: Sequence[Row]) -> list[Row]:
+        """Hold every posterior against the reference's, if that has one."""
+        found = {o.implementation: o for o in outcomes if isinstance(o, PosteriorOutcome)}
+        of = found.pop(reference("posterior"), None)
+        if of is None:
+            return list(outcomes)
+        return [
+            self._held_against(o, of)
+            if isinstance(o, PosteriorOutcome) and o.implementation in found
+            else o
+            for o in outcomes
+        ]
+
+    def _held_against(self, outcome: PosteriorOutcome, of: PosteriorOutcome) -> PosteriorOutcome:
+        """Compare chains with chains; measure the habits of an approximation."""
+        own, theirs = (self.quantities[o.implementation] for o in (outcome, of))
+        if not targets_reference(outcome.implementation):
+            measured = habits(own, theirs, of.implementation)
+            return changed(_spread(outcome, of), habits=measured)
+        if of.diagnostics.failed:
+            return outcome
+        agreed, log_prior = compare(own, theirs, of.implementation), None
+        if agreed.likeness is Likeness.DIFFERS:
+            draws = self.posteriors[of.implementation]
+            log_prior = log_priors(self.model, draws, self.prepared.data)
+        return changed(outcome, agreement=explained(agreed, own, theirs, log_prior))
 
     def _over_draws(
         self, draws: Parameters, mean: Parameters, density: Floats, found: Diagnostics
@@ -390,6 +438,7 @@ class Judge:
         counts, edges = np.histogram(density[np.isfinite(density)], BINS)
         scores = PosteriorLogLikelihoods(
             train=float(self.model.log_likelihood(mean, data)),
+            train_error=self._error_at(mean, draws),
             heldout=None,
             train_mean=float(density.mean()),
             train_sd=float(density.std(ddof=1)),
@@ -414,6 +463,27 @@ class Judge:
             return scores
         loo = predictive.leave_one_out(self.model, draws, data, found.ess_bulk)
         return changed(scores, leave_one_out=loo)
+
+    def _error_at(self, mean: Parameters, draws: Parameters) -> float:
+        """Return the Monte Carlo error of the log-likelihood at the mean of draws.
+
+        The slopes towards the means of parts of the draws scatter as those means do.
+        """
+        chains, length = draws.lead
+        parts = min(math.ceil(BATCHES / chains), length)
+        size = length // parts
+
+        def towards(step: float) -> Parameters:
+            found = {}
+            for name, at in mean.arrays().items():
+                a = draws.arrays()[name][:, : parts * size]
+                means = a.reshape(chains * parts, size, *a.shape[2:]).mean(axis=1)
+                found[name] = at + step * (means - at)
+            return type(mean)(**found)
+
+        ends = [log_likelihoods(self.model, towards(h), self.prepared.data) for h in (STEP, -STEP)]
+        slopes = (ends[0] - ends[1]) / (2 * STEP)
+        return float(slopes.std(ddof=1) / math.sqrt(len(slopes))) if len(slopes) > 1 else math.nan
 
     def _prior(self) -> Arrays | None:
         """Return 101 quantiles of each parameter's prior, if there is a posterior."""
@@ -647,18 +717,6 @@ def _parting(pairs: Sequence[tuple[Any, Any]], by_iteration: Sequence[float]) ->
     return None
 
 
-def _with_spreads(outcomes: Sequence[Row]) -> list[Row]:
-    """Give variational posteriors the ratios of their standard deviations to the reference's."""
-    posteriors = {o.implementation: o for o in outcomes if isinstance(o, PosteriorOutcome)}
-    of = posteriors.get(reference("posterior"))
-    return [
-        _spread(o, of)
-        if of is not None and isinstance(o, PosteriorOutcome) and not o.diagnostics.sampled
-        else o
-        for o in outcomes
-    ]
-
-
 def _spread(outcome: PosteriorOutcome, of: PosteriorOutcome) -> PosteriorOutcome:
     found = diagnostics.spread_ratios(outcome.sd, of.sd)
     if found is None:
@@ -700,9 +758,7 @@ def _smoothed(elbo: Floats, details: Mapping[str, Any]) -> Elbo:
 
 def _summary(found: Diagnostics) -> str:
     if found.sampled:
-        return (
-            f"R-hat {found.r_hat:.3f}, ESS {found.ess_bulk:.0f} bulk "
-            f"{found.ess_tail:.0f} tail, {found.divergences} divergences"
-        )
+        ess = f"R-hat {found.r_hat:.3f}, ESS {found.ess_bulk:.0f} bulk {found.ess_tail:.0f} tail"
+        return ess if found.divergences is None else f"{ess}, {found.divergences} divergences"
     drawn = f"{found.chains * found.draws} draws from the approximation"
     return drawn + ("" if found.k_hat is None else f", Pareto k-hat {found.k_hat:.2f}")

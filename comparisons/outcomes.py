@@ -154,8 +154,9 @@ class PointLogLikelihoods(LogLikelihoods, frozen=True, kw_only=True):
 
 
 class PosteriorLogLikelihoods(LogLikelihoods, frozen=True, kw_only=True):
-    """The same, and over the draws."""
+    """The same, and over the draws; `train_error` is the Monte Carlo error of `train`."""
 
+    train_error: float | None = None
     train_mean: float | None
     train_sd: float | None
     train_histogram: Histogram
@@ -167,8 +168,9 @@ class PosteriorLogLikelihoods(LogLikelihoods, frozen=True, kw_only=True):
 class Diagnostic(_Record, frozen=True, kw_only=True):
     """One check of a posterior: how its value must stand to its threshold.
 
-    A value that is not a number does not pass. The note says which parameter it is, or what it
-    means here.
+    A value that is not a number does not pass; one that is within its Monte Carlo error of the
+    threshold is on the limit, and passes. The note says which parameter it is, or what it means
+    here.
     """
 
     name: str
@@ -177,6 +179,8 @@ class Diagnostic(_Record, frozen=True, kw_only=True):
     threshold: bool | float
     passed: bool
     note: str = ""
+    error: float | None = None
+    on_the_limit: bool = False
 
 
 class SpreadRatios(_Record, frozen=True, kw_only=True):
@@ -210,12 +214,76 @@ class Diagnostics(_Record, frozen=True, kw_only=True):
     @property
     def sampled(self) -> bool:
         """Whether there are chains to judge by; else the draws are independent."""
-        return self.divergences is not None
+        return self.r_hat is not None
 
     @property
     def failed(self) -> list[Diagnostic]:
         """The checks that did not pass, the gravest first."""
         return [check for check in self.checks if not check.passed]
+
+
+class Likeness(StrEnum):
+    """How a posterior stands to the reference's."""
+
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    EQUAL = "equal to rounding"
+    UNDECIDED = "undecided"
+
+
+class Comparison(_Record, frozen=True, kw_only=True):
+    """One statistic of one quantity in two posteriors.
+
+    The `error` is the combined Monte Carlo standard error of their difference; `z` the normal
+    quantile of the probability that they are as far apart.
+    """
+
+    quantity: str
+    statistic: str
+    value: float | None
+    reference: float | None
+    error: float | None
+    z: float
+
+
+class PosteriorAgreement(_Record, frozen=True, kw_only=True):
+    """A posterior held against the reference's.
+
+    In `table` are the statistics that are farthest apart, the worst first, of all the
+    `statistics`; a |z| above `limit` differs. In `parts` is each chain by itself, and the
+    beginnings of all. `seen` is the difference of a mean, in its sd, that would reach the limit;
+    `largest_difference` that of any two draws, where they can be paired.
+    """
+
+    against: str = field(name="with")
+    likeness: Likeness
+    statistics: int
+    table: list[Comparison]
+    limit: float
+    parts: list[Comparison]
+    parts_limit: float
+    seen: float | None
+    largest_difference: float | None
+    causes: list[str] = []
+
+    @property
+    def beyond(self) -> list[Comparison]:
+        """The statistics whose |z| is above the limit."""
+        return [c for c in self.table if abs(c.z) > self.limit]
+
+
+class Habits(_Record, frozen=True, kw_only=True):
+    """How an approximation stands to the posterior that it does not claim to be.
+
+    The `narrowest` and the `widest` sd of a parameter, as shares of the reference's; the `farthest`
+    mean, in the reference's sd; and the mean `log_likelihood`, less the reference's, in nats.
+    """
+
+    against: str = field(name="with")
+    narrowest: float | None
+    widest: float | None
+    farthest: float | None
+    log_likelihood: float | None
 
 
 class Elbo(_Record, frozen=True, kw_only=True):
@@ -285,13 +353,19 @@ class PointOutcome(Fitted, frozen=True, kw_only=True, tag="point"):
 
 
 class PosteriorOutcome(Fitted, frozen=True, kw_only=True, tag="posterior"):
-    """A posterior: the mean of its draws, and what they are worth."""
+    """A posterior: the mean of its draws, and what they are worth.
+
+    One that is meant to be the reference posterior has its `agreement` with it, another its
+    `habits`.
+    """
 
     sd: Arrays
     interval: Interval
     log_likelihood: PosteriorLogLikelihoods
     diagnostics: Diagnostics
     elbo: Elbo | None = None
+    agreement: PosteriorAgreement | None = None
+    habits: Habits | None = None
 
 
 type Row = PointOutcome | PosteriorOutcome | Unfitted

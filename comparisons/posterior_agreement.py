@@ -30,15 +30,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy import stats
 from scipy.special import xlogy
 
+from lockstep.comparisons.outcomes import Comparison, Likeness, PosteriorAgreement
 from lockstep.models import Data, Model
 from lockstep.models.records import Floats, Parameters, entries
 
@@ -71,98 +70,30 @@ UNSEEN = 1.0
 """If a mean that is off by so many sd would not be seen, nothing can be said."""
 
 
-class Likeness(StrEnum):
-    """How a posterior stands to the reference's."""
-
-    AGREES = "agrees"
-    DIFFERS = "differs"
-    EQUAL = "equal to rounding"
-    UNDECIDED = "undecided"
+KEPT, PARTS_KEPT = 200, 20
+"""Rows of the tables that are kept: the worst."""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One statistic of one quantity in two posteriors.
-
-    Attributes
-    ----------
-    quantity, statistic : str
-    value, reference : float
-    error : float
-        The combined Monte Carlo standard error of their difference.
-    z : float
-        How far apart they are: the normal quantile of that probability.
-    """
-
-    quantity: str
-    statistic: str
-    value: float
-    reference: float
-    error: float
-    z: float
-
-
-@dataclass(frozen=True)
-class PosteriorAgreement:
-    """What was found of a posterior that is held against the reference.
-
-    Attributes
-    ----------
-    likeness : Likeness
-    table : tuple of Comparison
-        The worst first.
-    limit : float
-        Of |z| in the table.
-    parts : tuple of Comparison
-        Each chain by itself, and the beginnings of all, the worst first.
-    parts_limit : float
-    seen : float
-        The least difference of the means of any quantity, in its sd, that reaches the limit.
-    largest_difference : float or None
-        Of any draw, in the reference's sd, where the draws can be paired.
-    causes : tuple of str
-        What the differences look like.
-    """
-
-    likeness: Likeness
-    table: tuple[Comparison, ...]
-    limit: float
-    parts: tuple[Comparison, ...]
-    parts_limit: float
-    seen: float
-    largest_difference: float | None
-    causes: tuple[str, ...] = ()
-
-    @property
-    def beyond(self) -> tuple[Comparison, ...]:
-        """The statistics whose |z| is above the limit."""
-        return tuple(c for c in self.table if abs(c.z) > self.limit)
-
-    def sentence(self, name: str) -> str:
-        """Return the finding in words; `name` is the reference's."""
-        if self.likeness is Likeness.EQUAL:
+def sentence(found: PosteriorAgreement) -> str:
+    """Return the finding in words."""
+    name, worst = found.against, found.table[0]
+    what = f"{worst.statistic} of {worst.quantity}, z {worst.z:.1f} (limit {found.limit:.1f})"
+    match found.likeness:
+        case Likeness.EQUAL:
             return (
-                f"its draws are {name}'s to {self.largest_difference:.0e} sd: one sampler on one "
-                "trajectory, so density and gradient are equal; no second sample"
+                f"its draws are {name}'s to {found.largest_difference:.0e} sd: one sampler on one "
+                "trajectory, so density and gradient are equal, and there is no second sample"
             )
-        worst = self.table[0]
-        what = f"{worst.statistic} of {worst.quantity}, z {worst.z:.1f} (limit {self.limit:.1f})"
-        if self.likeness is Likeness.UNDECIDED:
-            return (
-                f"too few effective draws to hold it against {name}: a mean that is "
-                f"{self.seen:.1f} sd off would pass"
-            )
-        if self.likeness is Likeness.AGREES:
-            return f"{len(self.table)} statistics as {name}'s; the farthest: {what}"
-        if not self.beyond and self.parts and abs(self.parts[0].z) > self.parts_limit:
-            part = self.parts[0]
-            what = f"{part.statistic} of {part.quantity}, z {part.z:.1f}"
-        why = "".join(f"; {cause}" for cause in self.causes)
-        return f"not {name}'s posterior: {what}{why}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as written to JSON."""
-        return asdict(self)
+        case Likeness.UNDECIDED:
+            off = "" if found.seen is None else f": a mean {found.seen:.1f} sd off would pass"
+            return f"too few effective draws to hold it against {name}{off}"
+        case Likeness.AGREES:
+            return f"{found.statistics} statistics as {name}'s; the farthest is the {what}"
+    if not found.beyond and found.parts and abs(found.parts[0].z) > found.parts_limit:
+        part = found.parts[0]
+        limit = f"(limit {found.parts_limit:.1f})"
+        what = f"{part.statistic} of {part.quantity}, z {part.z:.1f} {limit}"
+    return f"not {name}'s posterior: " + "; ".join([what, *found.causes])
 
 
 @dataclass(frozen=True)
@@ -238,13 +169,15 @@ def _observed(data: Data) -> tuple[Data, list[int], list[str]]:
     return data[rows], list(range(len(rows))), [f"row {i}" for i in rows.tolist()]
 
 
-def compare(own: Quantities, reference: Quantities) -> PosteriorAgreement:
+def compare(own: Quantities, reference: Quantities, name: str = "reference") -> PosteriorAgreement:
     """Hold a posterior against the reference.
 
     Parameters
     ----------
     own, reference : Quantities
         Of draws from chains, both in the reference's order of labels.
+    name : str, optional
+        The reference's.
 
     Returns
     -------
@@ -256,7 +189,7 @@ def compare(own: Quantities, reference: Quantities) -> PosteriorAgreement:
     limit, parts_limit = _limit(len(table)), _limit(len(parts))
     apart = _pairwise(own, reference)
     faults = _faults(own)
-    seen = limit * max(c.error for c in _in_sds(table, own, reference))
+    seen = limit * _largest_error(table, own, reference)
     worst = abs(table[0].z) > limit or (bool(parts) and abs(parts[0].z) > parts_limit)
     if apart is not None and apart < ROUNDING:
         likeness = Likeness.EQUAL
@@ -265,7 +198,16 @@ def compare(own: Quantities, reference: Quantities) -> PosteriorAgreement:
     else:
         likeness = Likeness.UNDECIDED if seen > UNSEEN else Likeness.AGREES
     return PosteriorAgreement(
-        likeness, table, limit, parts, parts_limit, seen, apart, tuple(faults)
+        against=name,
+        likeness=likeness,
+        statistics=len(table),
+        table=table[:KEPT],
+        limit=limit,
+        parts=parts[:PARTS_KEPT],
+        parts_limit=parts_limit,
+        seen=seen,
+        largest_difference=apart,
+        causes=faults,
     )
 
 
@@ -274,18 +216,14 @@ def _limit(number: int) -> float:
     return float(stats.norm.isf(FALSE_ALARM / 4 / max(number, 1)))
 
 
-def _in_sds(
-    table: Sequence[Comparison], own: Quantities, reference: Quantities
-) -> list[Comparison]:
-    """Return the comparisons of means, in the sd of each quantity in the reference."""
-    found = []
-    for c in table:
-        sd = reference.moments[c.quantity][1] or own.moments[c.quantity][1]
-        if c.statistic == "mean":
-            found.append(
-                Comparison(c.quantity, "mean", c.value / sd, c.reference / sd, c.error / sd, c.z)
-            )
-    return found
+def _largest_error(table: Sequence[Comparison], own: Quantities, reference: Quantities) -> float:
+    """Return the largest error of a mean, in the sd of its quantity."""
+
+    def unit(name: str) -> float:
+        return reference.moments[name][1] or own.moments[name][1]
+
+    errors = [c.error / unit(c.quantity) for c in table if c.statistic == "mean" and c.error]
+    return max(errors, default=math.inf)
 
 
 def _pairwise(own: Quantities, reference: Quantities) -> float | None:
@@ -327,7 +265,20 @@ def _uncertainty(n: float, m: float) -> float:
     return ESS_ERROR * (m**2 / n + n**2 / m) / (n + m) ** 2
 
 
-def _table(own: Quantities, reference: Quantities) -> tuple[Comparison, ...]:
+def _compared(
+    quantity: str, statistic: str, value: float, reference: float, error: float, z: float
+) -> Comparison:
+    return Comparison(
+        quantity=quantity,
+        statistic=statistic,
+        value=float(value),
+        reference=float(reference),
+        error=float(error),
+        z=z,
+    )
+
+
+def _table(own: Quantities, reference: Quantities) -> list[Comparison]:
     """Compare all statistics of all quantities that vary, the worst first."""
     found: list[Comparison] = []
     for name, x in own.series.items():
@@ -336,31 +287,28 @@ def _table(own: Quantities, reference: Quantities) -> tuple[Comparison, ...]:
             found += _statistics(name, x, y)
         elif x.flat[0] != y.flat[0]:
             found.append(
-                Comparison(name, "value", float(x.flat[0]), float(y.flat[0]), 0.0, FARTHEST)
+                _compared(name, "value", float(x.flat[0]), float(y.flat[0]), 0.0, FARTHEST)
             )
-    return tuple(sorted(found, key=lambda c: -abs(c.z)))
+    return sorted(found, key=lambda c: -abs(c.z))
 
 
 def _statistics(name: str, x: Floats, y: Floats) -> list[Comparison]:
     """Compare the statistics of one quantity."""
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         shares = float(np.isfinite(x).mean()), float(np.isfinite(y).mean())
-        return [Comparison(name, "share that is finite", *shares, 0.0, FARTHEST)]
+        return [_compared(name, "share that is finite", *shares, 0.0, FARTHEST)]
     centre = float(y.mean())
     a, b = x - centre, y - centre
     scale = max(float(a.std()), float(b.std()))
     a, b = a / scale, b / scale
-    found = [_mean(a, b), _sd(a, b), *(_quantile(a, b, p) for p in QUANTILES)]
+    rows = {
+        "mean": (*_mean(a, b), centre),
+        "sd": (*_sd(a, b), 0.0),
+        **{f"{100 * p:g}% quantile": (*_quantile(a, b, p), centre) for p in QUANTILES},
+    }
     return [
-        Comparison(
-            name,
-            c.statistic,
-            c.value * scale + (0 if c.statistic == "sd" else centre),
-            c.reference * scale + (0 if c.statistic == "sd" else centre),
-            c.error * scale,
-            c.z,
-        )
-        for c in found
+        _compared(name, what, value * scale + zero, other * scale + zero, error * scale, z)
+        for what, (value, other, error, z, zero) in rows.items()
     ]
 
 
@@ -371,16 +319,20 @@ def _pooled(a: Floats, b: Floats, n: float, m: float) -> tuple[float, float]:
     return float(second), float(fourth / second**2)
 
 
-def _mean(a: Floats, b: Floats) -> Comparison:
+type Statistic = tuple[float, float, float, float]
+"""Its value, the reference's, the error of their difference, and z."""
+
+
+def _mean(a: Floats, b: Floats) -> Statistic:
     value, other = float(a.mean()), float(b.mean())
     n, m = effective(a), effective(b)
     variance, kurtosis = _pooled(a - value, b - other, n, m)
     error = math.sqrt(variance * (1 / n + 1 / m))
     z = _z((value - other) / error, _uncertainty(n, m) + (kurtosis - 1) / (n + m))
-    return Comparison("", "mean", value, other, error, z)
+    return value, other, error, z
 
 
-def _sd(a: Floats, b: Floats) -> Comparison:
+def _sd(a: Floats, b: Floats) -> Statistic:
     value, other = float(a.std()), float(b.std())
     f, g = (_spread(x) for x in (a, b))
     n, m = effective(f), effective(g)
@@ -391,7 +343,7 @@ def _sd(a: Floats, b: Floats) -> Comparison:
     else:
         ratio = math.log(value / other) / error
     z = _z(ratio, _uncertainty(n, m) + (kurtosis - 1) / (n + m))
-    return Comparison("", "sd", value, other, error * other, z)
+    return value, other, error * other, z
 
 
 def _spread(x: Floats) -> Floats:
@@ -401,7 +353,7 @@ def _spread(x: Floats) -> Floats:
     return np.asarray((square / variance - 1) / 2 if variance > 0 else np.zeros_like(x))
 
 
-def _quantile(a: Floats, b: Floats, p: float) -> Comparison:
+def _quantile(a: Floats, b: Floats, p: float) -> Statistic:
     value, other = float(np.quantile(a, p)), float(np.quantile(b, p))
     pooled = np.sort(np.concatenate([a.ravel(), b.ravel()]))
     at = np.quantile(pooled, p)
@@ -415,7 +367,7 @@ def _quantile(a: Floats, b: Floats, p: float) -> Comparison:
     low, high = np.quantile(pooled, [max(p - half, 0), min(p + half, 1)])
     # How rarely an indicator changes is known by the rarer draws.
     z = _z(root, _uncertainty(n, m) / (4 * p * (1 - p)))
-    return Comparison("", f"{100 * p:g}% quantile", value, other, float(high - low) / 2, z)
+    return value, other, float(high - low) / 2, z
 
 
 def _divergence(p: float, q: float) -> float:
@@ -425,12 +377,12 @@ def _divergence(p: float, q: float) -> float:
     return float(xlogy(p, p / q) + xlogy(1 - p, (1 - p) / (1 - q)))
 
 
-def _parts(own: Quantities, reference: Quantities) -> tuple[Comparison, ...]:
+def _parts(own: Quantities, reference: Quantities) -> list[Comparison]:
     """Compare each chain, and the beginnings of all, with the reference; the worst first.
 
     They are compared by their draws' ranks among the reference's, u from 0 to 1: the means of u
-    and of its distance from 1/2 are known, and no tail is heavy. The autocorrelation time is the
-    median one of the chains, so that what is wrong with one does not excuse it.
+    and of its distance from 1/2 are known, and no tail is heavy. Effective draws are those of the
+    chain itself; of the beginnings, as those of what comes later.
     """
     found: list[Comparison] = []
     for name, x in own.series.items():
@@ -439,7 +391,7 @@ def _parts(own: Quantities, reference: Quantities) -> tuple[Comparison, ...]:
             u, v = _ranks(x, y), _ranks(y, y)
             found += _apart(name, "mean rank", u, v)
             found += _apart(name, "mean distance of ranks from 1/2", abs(u - 0.5), abs(v - 0.5))
-    return tuple(sorted(found, key=lambda c: -abs(c.z)))
+    return sorted(found, key=lambda c: -abs(c.z))
 
 
 def _ranks(x: Floats, among: Floats) -> Floats:
@@ -451,25 +403,24 @@ def _ranks(x: Floats, among: Floats) -> Floats:
 
 def _apart(name: str, statistic: str, u: Floats, v: Floats) -> list[Comparison]:
     """Compare means of parts of u with the mean of v, whose variance theirs is taken to be."""
-    chains, length = u.shape
-    sizes = [effective(chain[None]) for chain in u if np.ptp(chain) > 0]
-    if not sizes:
-        return []
-    per_draw, m = float(np.median(sizes)) / length, effective(v)
-    parts = {
-        f"the first {100 * share:g}%": u[:, : math.ceil(share * length)] for share in BEGINNINGS
-    }
-    if chains > 1:
-        parts |= {f"chain {i}": u[i] for i in range(chains)}
-    found = []
-    for part, values in parts.items():
+    m, later = effective(v), u[:, math.ceil(max(BEGINNINGS) * u.shape[1]) :]
+    per_draw = effective(later) / later.size
+    parts = []
+    for share in BEGINNINGS:
+        values = u[:, : math.ceil(share * u.shape[1])]
         n = max(per_draw * values.size, 1.0)
+        parts.append((f"the first {100 * share:g}%", values, n, per_draw * later.size))
+    if len(u) > 1:
+        for i, chain in enumerate(u):
+            n = effective(chain[None]) if np.ptp(chain) > 0 else 1.0
+            parts.append((f"chain {i}", chain, n, n))
+    found = []
+    for part, values, n, behind in parts:  # n is known as from so many effective draws
         error = math.sqrt(v.var() * (1 / n + 1 / m))
-        behind = per_draw * length * max(1.0, len(sizes) / 2)  # effective draws, per_draw's
         uncertainty = ESS_ERROR * ((m / (n + m)) ** 2 / behind + (n / (n + m)) ** 2 / m)
         value, middle = float(values.mean()), float(v.mean())
         z = _z((value - middle) / error, uncertainty)
-        found.append(Comparison(f"{name} in {part}", statistic, value, middle, error, z))
+        found.append(_compared(f"{name} in {part}", statistic, value, middle, error, z))
     return found
 
 
@@ -479,10 +430,9 @@ def _faults(own: Quantities) -> list[str]:
     every = every[..., np.ptp(every, axis=(0, 1)) > 0]
     chains, length = every.shape[:2]
     found = [
-        f"chains {i} and {j} are the same draws"
-        for j in range(chains)
-        for i in range(j)
-        if every.shape[-1] and np.array_equal(every[i], every[j])
+        f"chain {j} has the draws of another chain"
+        for j in range(1, chains)
+        if any(np.array_equal(every[i], every[j]) for i in range(j))
     ]
     runs = []
     for i, chain in enumerate(every):

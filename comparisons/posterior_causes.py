@@ -10,19 +10,14 @@ scatter): what is said is what the differences are like.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec.structs import replace as changed
 from scipy.optimize import brentq
 
 from lockstep.comparisons import predictive
-from lockstep.comparisons.posterior_agreement import (
-    BEGINNINGS,
-    Likeness,
-    PosteriorAgreement,
-    Quantities,
-    compare,
-)
+from lockstep.comparisons.outcomes import Habits, Likeness, PosteriorAgreement
+from lockstep.comparisons.posterior_agreement import BEGINNINGS, Quantities, compare
 from lockstep.models import Data, Model, bayesian
 from lockstep.models.records import Floats, Parameters
 
@@ -52,44 +47,26 @@ CUT = 0.9
 reference's, and the tails are cut. Of a normal that ends at two sd it is 0.87."""
 
 
-@dataclass(frozen=True)
-class Habits:
-    """How an approximation stands to the posterior that it does not claim to be.
-
-    Attributes
-    ----------
-    narrowest, widest : float
-        The least and the largest sd of a parameter, in the reference's.
-    farthest : float
-        The largest difference of the means, in the reference's sd.
-    log_likelihood : float
-        The mean over draws, less the reference's, in nats.
-    """
-
-    narrowest: float
-    widest: float
-    farthest: float
-    log_likelihood: float
-
-    def sentence(self, name: str) -> str:
-        """Return the measures in words; `name` is the reference's."""
-        side = "higher" if self.log_likelihood > 0 else "lower"
-        return (
-            f"an approximation: sds {self.narrowest:.2f} to {self.widest:.2f} of {name}'s, means "
-            f"within {self.farthest:.2f} sd, the mean log-likelihood "
-            f"{abs(self.log_likelihood):.2g} nats {side}"
-        )
+def in_words(habits: Habits) -> str:
+    """Return the habits of an approximation in words."""
+    nats = habits.log_likelihood or 0.0
+    return (
+        f"an approximation: sds {habits.narrowest:.2f} to {habits.widest:.2f} of "
+        f"{habits.against}'s, means within {habits.farthest:.2f} sd, the mean log-likelihood "
+        f"{abs(nats):.2g} nats {'higher' if nats > 0 else 'lower'}"
+    )
 
 
-def habits(own: Quantities, reference: Quantities) -> Habits:
-    """Return how an approximation stands to the reference."""
+def habits(own: Quantities, reference: Quantities, name: str) -> Habits:
+    """Return how an approximation stands to the reference of that name."""
     ratios, shifts = _ratios(own, reference), _shifts(own, reference)
     score = "log-likelihood"
     return Habits(
-        float(ratios.min()),
-        float(ratios.max()),
-        float(np.abs(shifts).max()),
-        own.moments[score][0] - reference.moments[score][0],
+        against=name,
+        narrowest=float(ratios.min()),
+        widest=float(ratios.max()),
+        farthest=float(np.abs(shifts).max()),
+        log_likelihood=own.moments[score][0] - reference.moments[score][0],
     )
 
 
@@ -107,7 +84,7 @@ def explained(
     """
     if found.likeness is not Likeness.DIFFERS:
         return found
-    causes = found.causes + _constant(own, reference)
+    causes = (*found.causes, *_constant(own, reference))
     causes = (
         causes
         or _parts_of_chains(found, own, reference)
@@ -118,7 +95,7 @@ def explained(
         or _towards(own, reference, log_prior)
         or _factor(own, reference)
     )
-    return replace(found, causes=causes)
+    return changed(found, causes=list(causes))
 
 
 def log_priors(model: Model, draws: Parameters, data: Data) -> Floats:

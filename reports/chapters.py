@@ -174,6 +174,7 @@ def _sections(
     if reading.posteriors(scenario) and not posteriors:
         posteriors = [NO_DRAWS]
     posteriors += told(tables.diagnostics_table(scenario), "ranks")
+    posteriors += told(tables.agreement_table(scenario))
     posteriors += told(tables.priors_table(scenario), "predictive")
     lockstep = told("iterations", tables.lockstep_table(scenario), "lockstep")
     lockstep += told(tables.matched_table(scenario))

@@ -14,18 +14,24 @@ from lockstep.comparisons.outcomes import (
     LeaveOneOut,
     Outcome,
     PointOutcome,
+    PosteriorAgreement,
     PosteriorOutcome,
     Results,
     Scalar,
     ScenarioResult,
     Score,
 )
+from lockstep.comparisons.posterior_agreement import FALSE_ALARM, sentence
+from lockstep.comparisons.posterior_causes import in_words
 from lockstep.comparisons.problem import Mode
 from lockstep.comparisons.yardstick import LOCKSTEP
 from lockstep.models.fits import Status
 from lockstep.reports import numbers, reading, verdicts
 from lockstep.reports.numbers import DASH
 from lockstep.reports.reading import AS_CONFIGURED, MATCHED
+
+SHOWN_FARTHEST, SHOWN_PARTS = 8, 2
+"""Of a posterior's statistics, and of parts of its draws, that are shown."""
 
 
 @dataclass(frozen=True)
@@ -702,7 +708,7 @@ def _diagnostics(outcome: PosteriorOutcome) -> Iterator[tuple[str, str, str, Cel
     free = DASH, Cell("no threshold"), ""
     yield "draws", f"{d.chains} × {d.draws}", *free
     for check in d.checks:
-        result = Cell("✓ passed", "good") if check.passed else Cell("✗ failed", "bad")
+        result = Cell(verdicts.result(check), "good" if check.passed else "bad")
         yield check.name, verdicts.said(check), verdicts.gate(check), result, check.note
     if elbo is not None and elbo.final is not None:
         text = numbers.fixed(elbo.final, numbers.supported_decimals(elbo.final_error, 4))
@@ -710,6 +716,50 @@ def _diagnostics(outcome: PosteriorOutcome) -> Iterator[tuple[str, str, str, Cel
         yield "ELBO (nats)", text + error, *free
     if d.relabelled_draws is not None:
         yield "draws relabelled", f"{d.relabelled_draws}", *free
+
+
+def agreement_table(scenario: ScenarioResult) -> Table | None:
+    """Return how posteriors stand to the reference's, the statistics farthest apart first."""
+    compared = [(o, o.agreement) for o in reading.posteriors(scenario) if o.agreement is not None]
+    rows = [
+        row(*cells, implementation=o.implementation, group=o.implementation)
+        for o, found in compared
+        for cells in _comparisons(found)
+    ]
+    measured = [o for o in reading.posteriors(scenario) if o.habits is not None]
+    notes = [f"{o.implementation}: {sentence(found)}." for o, found in compared]
+    notes += [f"{o.implementation} is {in_words(o.habits)}." for o in measured if o.habits]
+    if not rows:
+        return None
+    return table(
+        "agreement",
+        f"Posteriors held against {compared[0][1].against}: the statistics farthest apart first",
+        ["Quantity", "Statistic", "#Value", "#Reference", "#Error of the difference", "#z"],
+        rows,
+        [
+            "Mean, sd and three quantiles of every parameter after relabelling, of the "
+            "log-likelihood and of the log density of a few observations, each with the Monte "
+            "Carlo error of both posteriors together; z is the normal quantile of being so far "
+            "apart. All of one row's pass the limit, if both sample one posterior, but once in "
+            f"{1 / FALSE_ALARM:,.0f}. Each chain by itself, and the beginnings of all, are compared "
+            "by ranks.",
+            *notes,
+        ],
+        "Posterior",
+    )
+
+
+def _comparisons(found: PosteriorAgreement) -> Iterator[tuple[str | Cell, ...]]:
+    """Yield what is farthest apart, and then the farthest parts of the draws."""
+    for some, limit, most in (
+        (found.table, found.limit, SHOWN_FARTHEST),
+        (found.parts, found.parts_limit, SHOWN_PARTS),
+    ):
+        for c in some[:most]:
+            beyond = abs(c.z) > limit
+            text = f"{numbers.fixed(c.z, 1)}{' ✗' if beyond else ''}"
+            values = (numbers.three(v) for v in (c.value, c.reference, c.error))
+            yield c.quantity, c.statistic, *values, Cell(text, "bad" if beyond else "")
 
 
 def spread_table(scenario: ScenarioResult) -> Table | None:

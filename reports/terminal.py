@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lockstep.comparisons.legible import legible
-from lockstep.comparisons.outcomes import Outcome, PointOutcome, Results, ScenarioResult, Verdict
+from lockstep.comparisons.outcomes import (
+    Outcome,
+    PointOutcome,
+    PosteriorOutcome,
+    Results,
+    ScenarioResult,
+    Verdict,
+)
+from lockstep.comparisons.posterior_agreement import sentence
 from lockstep.models.fits import Status
 from lockstep.reports import numbers, reading, tables, verdicts
 from lockstep.reports.reading import MATCHED
@@ -142,6 +150,8 @@ def _remarks(scenario: ScenarioResult) -> list[str]:
             remarks.append(f"* {who}: declared: {o.expected}")
         elif o.verdict is not Verdict.AGREES:
             remarks.append(f"{verdicts.glyph(o)} {who}: {tables.reason(o)}")
+        elif isinstance(o, PosteriorOutcome) and o.agreement is not None:
+            remarks.append(f"{verdicts.glyph(o)} {who}: {sentence(o.agreement)}")
     published = verdicts.published_verdict(scenario)
     if published:
         remarks.append(published)

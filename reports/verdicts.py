@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lockstep.comparisons.outcomes import (
     Card,
     Diagnostic,
+    Likeness,
     Outcome,
     PointOutcome,
     PosteriorOutcome,
@@ -35,6 +36,7 @@ ASCII = {
     "→": "->",
     "±": "+-",
     "·": "|",
+    "≈": "~",
     "Δ": "diff",
     "…": "...",
 }
@@ -43,7 +45,9 @@ MEANINGS = {
     f"{LOCKSTEP:g} at any iteration (means in standard deviations, variances relative). "
     f"As configured: the fit came within {NEAR_OPTIMUM:g} nats of the best one; for a posterior, "
     "its diagnostics passed and its mean lies within p/2 nats of the best fit, p being the number "
-    "of free parameters.",
+    "of free parameters; and one that is meant to be the reference posterior is that, by its "
+    "parameters, its log-likelihood and its densities, within their Monte Carlo errors. On the "
+    "limit is what lies within its own Monte Carlo error of it: it agrees.",
     Verdict.DIFFERS: "The same yardstick was missed, or the fit degenerated or lost likelihood. A "
     "fit of a spike, where the likelihood has no maximum, is degenerate however it got there, and "
     "never the best; two that found the same collapse are one finding.",
@@ -130,9 +134,34 @@ def figure(scenario: ScenarioResult, outcome: Outcome) -> str:
         if outcome.agreement is None or outcome.agreement.max_scaled_difference is None:
             return "reference"
         return f"Δ {scientific(outcome.agreement.max_scaled_difference)}"
-    if isinstance(outcome, PosteriorOutcome) and outcome.verdict is Verdict.UNSETTLED:
+    if isinstance(outcome, PosteriorOutcome) and outcome.diagnostics.failed:
         return _worst_diagnostic(outcome)
+    if isinstance(outcome, PosteriorOutcome) and is_unlike(outcome):
+        return farthest(outcome)
     return nats_short(gap(scenario, outcome))
+
+
+def is_unlike(outcome: PosteriorOutcome) -> bool:
+    """Return whether a posterior cannot be said to be the reference's, which it is meant to be."""
+    likeness = None if outcome.agreement is None else outcome.agreement.likeness
+    return likeness in (Likeness.DIFFERS, Likeness.UNDECIDED)
+
+
+def farthest(outcome: PosteriorOutcome) -> str:
+    """Return the largest |z| of a posterior that is held against the reference's."""
+    found = outcome.agreement
+    if found is None:
+        return ""
+    if found.likeness is Likeness.EQUAL:
+        return "equal draws"
+    by_part = not found.beyond and found.parts and abs(found.parts[0].z) > found.parts_limit
+    worst = (found.parts if by_part else found.table)[0]
+    return f"z {fixed(abs(worst.z), 1)} from {found.against}"
+
+
+def result(check: Diagnostic) -> str:
+    """Return how a check went."""
+    return "≈ on the limit" if check.on_the_limit else "✓ passed" if check.passed else "✗ failed"
 
 
 def said(check: Diagnostic) -> str:

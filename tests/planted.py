@@ -54,7 +54,7 @@ class Target:
         if self.name == "gaussian_mixture_2d":
             covariances = [[[1.0, 0.6], [0.6, 1.5]], [[1.0, -0.4], [-0.4, 0.5]]]
             return p([0.4, 0.6], [[-3.0, 0.0], [2.0, 1.0]], covariances)
-        return p([0.6, 0.4], [[0.85, 0.15], [0.2, 0.8]], [[0.75, 0.15, 0.1], [0.1, 0.25, 0.65]])
+        return p([0.6, 0.4], [[0.85, 0.15], [0.2, 0.8]], [[0.7, 0.15, 0.15], [0.15, 0.25, 0.6]])
 
     @cached_property
     def data(self) -> Any:
@@ -143,17 +143,20 @@ class Target:
             weight = np.exp(np.minimum(log_weight - np.quantile(log_weight, 0.99), 0))
             covariance = np.cov(v.T, aweights=weight)
             centre = np.average(v, axis=0, weights=weight)
-            wide = 1.8 if self.name == "categorical_hmm" else 1.3
-            family = stats.multivariate_t(centre, wide * covariance, df=5)
+            wide = 1.1 if self.name == "categorical_hmm" else 1.3
+            family = stats.multivariate_t(centre, wide * covariance, df=4)
         return family
 
     def draw(self, seed, chains=CHAINS, draws=DRAWS, *, accepted_only=False):
         """Return coordinates, shape (chain, draw, F), from stationary chains."""
         rng = np.random.default_rng(seed)
-        total = (3 if accepted_only else 1) * draws + 20
-        v = self.proposal.rvs((chains, total), random_state=rng)
+        total = (9 if accepted_only else 1) * draws + 20
+        proposal = self.proposal
+        if accepted_only:  # where many are refused
+            proposal = stats.multivariate_t(proposal.loc, 4 * proposal.shape, df=4)
+        v = proposal.rvs((chains, total), random_state=rng)
         log_weight = (
-            self.log_density(v.reshape(-1, v.shape[-1])) - self.proposal.logpdf(v).ravel()
+            self.log_density(v.reshape(-1, v.shape[-1])) - proposal.logpdf(v).ravel()
         ).reshape(chains, total)
         accept = np.log(rng.uniform(size=(chains, total)))
         at = np.zeros(chains, dtype=int)
@@ -197,4 +200,5 @@ def _rows(logits):
 
 MIXTURE, SMALL = _right("gaussian_mixture_1d", 200), _right("gaussian_mixture_1d", 40)
 PLANE, HMM = _right("gaussian_mixture_2d", 150), _right("categorical_hmm", 600)
+SMALL_PLANE = _right("gaussian_mixture_2d", 60)
 RIGHT = {"mixture": MIXTURE, "small": SMALL, "plane": PLANE, "hmm": HMM}

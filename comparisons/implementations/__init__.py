@@ -100,6 +100,11 @@ def _modules() -> dict[str, Implementation]:
     return {module.NAME: module for module in found}
 
 
+def targets_reference(name: str) -> bool:
+    """Return whether an implementation's draws are meant to be the reference posterior's."""
+    return bool(getattr(implementations()[name], "TARGETS_REFERENCE", True))
+
+
 def depends(implementation: Implementation) -> tuple[str, ...]:
     """Return the distributions whose versions its fits depend on."""
     return (implementation.PACKAGE, *getattr(implementation, "DEPENDS", ()))
