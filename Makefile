@@ -99,6 +99,10 @@ fuzz-candidates: env  ## Validate 200 hostile candidates: a verdict each, and no
 calibration: env  ## Rank 200 prior draws a model among posterior draws, write docs/calibration.md
 	@$(BIN)/python -m lockstep.comparisons.calibration docs/calibration.md
 
+.PHONY: judge-study
+judge-study: env  ## Hold 20 right posteriors of every scenario against others: docs/judge.md
+	@$(BIN)/python -m lockstep.comparisons.judge_study docs/judge.md
+
 .PHONY: check
 check: env  ## Lint, check the format and the types
 	@$(BIN)/ruff check .

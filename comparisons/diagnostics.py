@@ -178,16 +178,19 @@ def _sampled(
     import arviz_stats as azs
 
     r_hat, ess = (QUICK_R_HAT, QUICK_ESS) if quick else (R_HAT, ESS)
-    # At its limit, what is above 1 is chance: a chi-square of the halves of the chains.
-    chance = (r_hat - 1) * math.sqrt(2 / (2 * found["chains"] - 1))
+
+    def chance(value: float) -> float:
+        """Return the error of what is above 1, a chi-square of the halves of the chains."""
+        return max(min(value, r_hat) - 1, 0) * math.sqrt(2 / (2 * found["chains"] - 1))
+
     value, where = _worst(_by_parameter(draws, _r_hat), max)
     found["r_hat"] = value
-    checks.append(check("R-hat", value, "<", r_hat, where, chance))
+    checks.append(check("R-hat", value, "<", r_hat, where, chance(value)))
     if log_likelihood is not None and np.ptp(log_likelihood) > 0:
         value = _r_hat(log_likelihood)
         found["r_hat_log_likelihood"] = value
         note = "no label enters it"
-        checks.append(check("R-hat of the log-likelihood", value, "<", r_hat, note, chance))
+        checks.append(check("R-hat of the log-likelihood", value, "<", r_hat, note, chance(value)))
     error = math.sqrt(ESS_ERROR * ess)
     value, where = _worst(_by_parameter(draws, lambda a: float(azs.ess(a, method="bulk"))), min)
     found["ess_bulk"] = value

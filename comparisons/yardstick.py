@@ -84,9 +84,9 @@ class Yardstick:
         said = self.verdict(outcome)
         expected = self.expected.get((outcome.implementation, outcome.mode))
         expected = expected or _known_failing(said, outcome)
-        if isinstance(outcome, PosteriorOutcome) and outcome.agreement is not None:
-            if outcome.agreement.likeness is Likeness.DIFFERS:
-                expected = None  # nobody expects another posterior than the reference's
+        agreement = outcome.agreement if isinstance(outcome, PosteriorOutcome) else None
+        if agreement is not None and agreement.likeness is Likeness.DIFFERS:
+            expected = None  # nobody expects another posterior than the reference's
         wrong = said.verdict in (Verdict.DIFFERS, Verdict.UNSETTLED, Verdict.FAILED)
         return changed(
             outcome,

@@ -740,9 +740,9 @@ def agreement_table(scenario: ScenarioResult) -> Table | None:
             "Mean, sd and three quantiles of every parameter after relabelling, of the "
             "log-likelihood and of the log density of a few observations, each with the Monte "
             "Carlo error of both posteriors together; z is the normal quantile of being so far "
-            "apart. All of one row's pass the limit, if both sample one posterior, but once in "
-            f"{1 / FALSE_ALARM:,.0f}. Each chain by itself, and the beginnings of all, are compared "
-            "by ranks.",
+            "apart. If both sample one posterior, a row has one beyond its limit once in "
+            f"{1 / FALSE_ALARM:,.0f} at most. Each chain by itself, and the beginnings of all, are "
+            "compared by ranks.",
             *notes,
         ],
         "Posterior",
@@ -758,8 +758,10 @@ def _comparisons(found: PosteriorAgreement) -> Iterator[tuple[str | Cell, ...]]:
         for c in some[:most]:
             beyond = abs(c.z) > limit
             text = f"{numbers.fixed(c.z, 1)}{' ✗' if beyond else ''}"
-            values = (numbers.three(v) for v in (c.value, c.reference, c.error))
-            yield c.quantity, c.statistic, *values, Cell(text, "bad" if beyond else "")
+            digits = numbers.supported_decimals(c.error, 4) + 1
+            values = (numbers.fixed(v, digits) for v in (c.value, c.reference))
+            error = numbers.three(c.error)
+            yield c.quantity, c.statistic, *values, error, Cell(text, "bad" if beyond else "")
 
 
 def spread_table(scenario: ScenarioResult) -> Table | None:
