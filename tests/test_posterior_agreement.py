@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.signal import lfilter
 
+from lockstep.comparisons import diagnostics, judge_study, posterior_agreement
+from lockstep.comparisons.implementations import implementations
+from lockstep.comparisons.judging import Judge
 from lockstep.comparisons.outcomes import Likeness
-from lockstep.comparisons.posterior_agreement import compare, sentence
+from lockstep.comparisons.posterior_agreement import Quantities, compare, sentence
 from lockstep.comparisons.posterior_causes import explained, log_priors
+from lockstep.comparisons.problem import Mode
+from lockstep.comparisons.scenarios import scenarios
+from lockstep.comparisons.suite import Plan
+from lockstep.comparisons.yardstick import Yardstick
+from lockstep.models.fits import PosteriorFit
 from planted import HMM, MIXTURE, PLANE, RIGHT, SMALL, SMALL_PLANE
 
 SEEDS = 20
@@ -213,6 +224,7 @@ def test_a_wrong_sampler_is_caught(case):
     assert cause in "; ".join(found.causes), found.causes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_posterior_is_not_accused(name):
     target = RIGHT[name]
@@ -223,3 +235,224 @@ def test_a_right_posterior_is_not_accused(name):
         worst.append(abs(found.table[0].z))
     # All of one row's z below 2 in 20 rows would be errors that are taken too large.
     assert max(worst) > 2
+
+
+def alone(x):
+    return Quantities({"x": x}, ("x",))
+
+
+def autoregressive(rng, correlation, chains=4, draws=800):
+    noise = rng.normal(size=(chains, draws + 100))
+    x = lfilter([np.sqrt(1 - correlation**2)], [1, -correlation], noise, axis=1)
+    return x[:, 100:]
+
+
+QUANTITIES = {
+    "normal": lambda x: x,
+    "long tails": lambda x: stats.t(3).ppf(stats.norm.cdf(x)),
+    "skewed": np.exp,
+    "at an edge": lambda x: stats.beta(0.5, 3).ppf(stats.norm.cdf(x)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "own", "other"), zip(QUANTITIES, (0.6, -0.3, 0.9, 0.0), (0.6, 0.5, 0.0, 0.9))
+)
+def test_z_of_right_posteriors_is_standard_normal_or_less(kind, own, other):
+    """Whatever the tails are, and however the two mix: 100 pairs of posteriors."""
+    rng, f = np.random.default_rng(3), QUANTITIES[kind]
+    tables, parts = [], []
+    for _ in range(100):
+        x, y = f(autoregressive(rng, own)), f(autoregressive(rng, other, draws=400))
+        found = compare(alone(x), alone(y))
+        assert found.likeness is Likeness.AGREES
+        tables.append([c.z for c in found.table])
+        parts.append([c.z for c in found.parts])
+    # 500 z's, five to a pair: their mean square is 1 within 0.2, three standard errors or so.
+    assert 0.5 < np.square(tables).mean() < 1.25
+    assert np.square(parts).mean() < 1.25
+    assert (np.abs(tables) > 2.576).mean() < 0.03
+
+
+def test_statistics_of_independent_draws_are_those_of_scipy(monkeypatch):
+    monkeypatch.setattr(posterior_agreement, "effective", lambda series: float(series.size))
+    monkeypatch.setattr(posterior_agreement, "ESS_ERROR", 1e-12)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0.05, 1, (4, 500)), rng.normal(0, 1, (4, 500))
+    found = {c.statistic: c for c in compare(alone(x), alone(y)).table}
+    welch = stats.ttest_ind(x.ravel(), y.ravel(), equal_var=False)
+    assert found["mean"].z == pytest.approx(
+        np.sign(welch.statistic) * stats.norm.isf(welch.pvalue / 2), rel=5e-3
+    )
+    assert found["mean"].error == pytest.approx(np.hypot(x.std(), y.std()) / np.sqrt(2000))
+    at = np.quantile(np.concatenate([x, y]), 0.5)
+    counts = [[(a <= at).sum(), (a > at).sum()] for a in (x, y)]
+    p = stats.chi2_contingency(counts, correction=False, lambda_="log-likelihood").pvalue
+    assert abs(found["50% quantile"].z) == pytest.approx(stats.norm.isf(p / 2), rel=1e-6)
+    # The asymptotic variance of log sd of a normal is 1 / 2n.
+    assert found["sd"].error == pytest.approx(y.std() / np.sqrt(2000), rel=0.1)
+
+
+def test_a_row_is_accused_once_in_ten_thousand_at_most():
+    limit = posterior_agreement._limit(55)
+    assert 2 * 55 * stats.norm.sf(limit) == pytest.approx(posterior_agreement.FALSE_ALARM / 2)
+
+
+def test_draws_that_are_equal_to_rounding_are_no_second_sample():
+    own = drawn(MIXTURE)
+    again = edited(own, lambda a: a * (1 + 1e-13))
+    q = MIXTURE.quantities(own)
+    found = compare(MIXTURE.quantities(again), q, "pymc-nuts")
+    assert found.likeness is Likeness.EQUAL
+    assert "density and gradient are equal" in sentence(found)
+    apart = compare(MIXTURE.quantities(edited(own, lambda a: a * (1 + 1e-4))), q)
+    assert apart.likeness is Likeness.AGREES
+
+
+def test_few_effective_draws_decide_nothing():
+    rng = np.random.default_rng(0)
+    x, y = (autoregressive(rng, 0.995, draws=500) for _ in range(2))
+    found = compare(alone(x), alone(y))
+    assert found.likeness is Likeness.UNDECIDED
+    assert "too few effective draws" in sentence(found)
+
+
+def test_power_is_that_of_the_default_number_of_draws():
+    """Of 8,000 independent draws each, in a row of 55 statistics."""
+    rng = np.random.default_rng(1)
+    pairs = [
+        tuple(
+            Quantities({str(i): rng.normal(size=(4, 2000)) for i in range(11)}, ("0",))
+            for _ in range(2)
+        )
+        for _ in range(4)
+    ]
+    seen = judge_study.power(pairs)
+    assert seen["an sd 20% too large"] == seen["a mean 0.2 sd off"] == 1
+    assert seen["an sd 10% too large"] == seen["an sd 20% too small"] == 1
+    assert seen["a mean 0.05 sd off"] < 0.5
+
+
+def judged(target, **fits):
+    """Judge planted posteriors under the names of implementations."""
+    from test_comparisons import judged as judge
+
+    prepared = SimpleNamespace(
+        data=target.data, dims=target.truth.dims, start=target.truth, heldout=None,
+        truth=target.truth, reference=None, published=(), labels={},
+    )  # fmt: skip
+    scenario = SimpleNamespace(
+        name="planted", title="", model=target.name, lesson="", n_iter=5, expected={}
+    )
+    point = implementations()["em"].fit(
+        SimpleNamespace(
+            model=target.name, data=target.data, dims=target.truth.dims, seed=0, quick=True,
+            mode=Mode.AS_CONFIGURED, start=None, n_iter=None,
+        )
+    )  # fmt: skip
+    rows = [(name.replace("_", "-"), Mode.AS_CONFIGURED, fit) for name, fit in fits.items()]
+    found = judge(scenario, prepared, ("em", Mode.AS_CONFIGURED, point), *rows, quick=True)
+    return {o.implementation: o for o in found.outcomes}
+
+
+@pytest.mark.parametrize(("power", "verdict"), [(1, "agrees"), (4, "differs"), (0.5, "differs")])
+def test_a_row_that_targets_the_reference_is_judged_by_it(power, verdict):
+    """The fourth power was once passed: its mean is no worse than the right one's."""
+    own, right_ = drawn(replace(MIXTURE, likelihood=power), 5), drawn(MIXTURE, 6)
+    fits = {"pymc_nuts": PosteriorFit(right_), "pymc_stock": PosteriorFit(own)}
+    rows = judged(MIXTURE, **fits)
+    row = rows["pymc-stock"]
+    assert row.verdict == verdict, row.reason
+    assert row.counts_against == (verdict == "differs")
+    assert row.diagnostics.r_hat < 1.05
+    assert rows["pymc-nuts"].verdict == "agrees"
+    assert rows["pymc-nuts"].agreement is None
+    zs = [abs(c.z) for c in row.agreement.table]
+    assert zs == sorted(zs, reverse=True)
+    assert ("to the power" in row.reason) == (verdict == "differs")
+
+
+def test_an_approximation_is_measured_and_not_accused():
+    rng = np.random.default_rng(0)
+    base = drawn(MIXTURE, 6)
+    mean_field = edited(base, lambda a: rng.permuted(a.reshape(-1, *a.shape[2:]), axis=0)[None])
+    rows = judged(
+        MIXTURE, pymc_nuts=PosteriorFit(base), pymc_advi=PosteriorFit(scaled_all(mean_field, 0.9))
+    )
+    row = rows["pymc-advi"]
+    assert row.agreement is None
+    assert row.habits.narrowest == pytest.approx(0.9, abs=0.01)
+    assert row.habits.widest == pytest.approx(0.9, abs=0.01)
+    assert row.verdict == "agrees", row.reason
+
+
+def scaled_all(draws, factor):
+    return edited(draws, lambda a: a.mean(axis=(0, 1)) + factor * (a - a.mean(axis=(0, 1))))
+
+
+def test_the_error_of_the_mean_is_its_scatter_over_seeds():
+    judge = Judge.__new__(Judge)
+    judge.model, judge.prepared = MIXTURE.model, SimpleNamespace(data=MIXTURE.data)
+    at, errors = [], []
+    for seed in range(20):
+        draws = drawn(MIXTURE, 100 + seed)
+        mean = type(draws)(**{n: a.mean(axis=(0, 1)) for n, a in draws.arrays().items()})
+        errors.append(judge._error_at(mean, draws))
+        at.append(float(MIXTURE.model.log_likelihood(mean, MIXTURE.data)))
+    # Of 20 values the sd is known within a factor of 1.6, three standard errors.
+    assert np.std(at, ddof=1) / np.sqrt(np.mean(np.square(errors))) == pytest.approx(1, rel=0.6)
+
+
+@pytest.mark.parametrize(
+    ("gap", "error", "verdict", "limit"),
+    [
+        (2.40, 0.01, "agrees", False),
+        (2.50, 0.01, "agrees", True),
+        (2.52, 0.01, "agrees", True),
+        (2.48, 0.01, "agrees", True),
+        (2.60, 0.01, "differs", False),
+        (2.60, 0.04, "agrees", True),
+        (9.00, 0.04, "differs", False),
+    ],
+)
+def test_a_mean_within_its_error_of_the_limit_is_on_it(gap, error, verdict, limit):
+    yardstick = Yardstick(leads={}, best=0.0, n_free=5, data=np.zeros(2), expected={})
+    outcome = SimpleNamespace(agreement=None, log_likelihood=SimpleNamespace(train_error=error))
+    said = yardstick._verdict_on_mean(outcome, gap)
+    assert said.verdict == verdict
+    assert ("on the limit" in said.reason) == limit
+
+
+@pytest.mark.parametrize(
+    ("value", "rule", "threshold", "error", "passed", "limit"),
+    [
+        (420.0, ">", 400.0, 69.0, True, True),
+        (380.0, ">", 400.0, 69.0, True, True),
+        (200.0, ">", 400.0, 69.0, False, False),
+        (900.0, ">", 400.0, 69.0, True, False),
+        (0.75, "<", 0.7, 0.1, True, True),
+        (1.2, "<", 0.7, 0.1, False, False),
+        (np.nan, "<", 0.7, 0.1, False, False),
+    ],
+)
+def test_a_check_within_its_error_of_the_threshold_is_on_it(
+    value, rule, threshold, error, passed, limit
+):
+    found = diagnostics.check("bulk ESS", value, rule, threshold, "", error)
+    assert (found.passed, found.on_the_limit) == (passed, limit)
+
+
+def test_every_posterior_has_a_seed_of_its_own():
+    scenario = next(iter(scenarios().values()))
+    plans = [
+        Plan([(scenario, scenario.prepare())], list(implementations()), seed=s) for s in (0, 1)
+    ]
+    seeds = [
+        {t.implementation: t.problem.seed for t in plan.tasks() if t.problem.mode != Mode.MATCHED}
+        for plan in plans
+    ]
+    posteriors = [name for name, i in implementations().items() if i.KIND == "posterior"]
+    assert len({seeds[0][name] for name in posteriors}) == len(posteriors) > 3
+    assert not {seeds[0][n] for n in posteriors} & {seeds[1][n] for n in posteriors}
+    assert seeds[0]["em"] == 0
