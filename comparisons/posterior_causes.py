@@ -137,7 +137,7 @@ def _parts_of_chains(
     """Leave out the beginnings, or the chain that is farthest."""
 
     def mended(rest: Quantities) -> bool:
-        return compare(rest, reference).likeness is Likeness.AGREES
+        return compare(rest, reference).likeness is not Likeness.DIFFERS
 
     beyond = [c.quantity for c in found.parts if abs(c.z) > found.parts_limit]
     if any(" in the first " in name for name in beyond) and mended(own.later()):
