@@ -39,7 +39,7 @@ from scipy.special import xlogy
 
 from lockstep.comparisons.outcomes import Comparison, Likeness, PosteriorAgreement
 from lockstep.models import Data, Model
-from lockstep.models.records import Floats, Parameters, entries
+from lockstep.models.records import Floats, Integers, Parameters, entries
 
 FALSE_ALARM = 1e-4
 """Probability at most that a posterior that is the reference's is said to differ."""
@@ -149,6 +149,8 @@ def quantities(model: Model, draws: Parameters, data: Data, log_likelihood: Floa
     series["log-likelihood"] = log_likelihood
     flat = type(draws)(**{name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()})
     chosen, units, labels = _observed(data)
+    if not units:
+        return Quantities(series, parameters)
     densities = model.log_densities(flat, chosen)[:, units]  # (S, units)
     for label, column in zip(labels, densities.T, strict=True):
         series[f"log density of {label}"] = column.reshape(log_likelihood.shape)
@@ -158,15 +160,23 @@ def quantities(model: Model, draws: Parameters, data: Data, log_likelihood: Floa
 def _observed(data: Data) -> tuple[Data, list[int], list[str]]:
     """Return a few data, which units of them are taken, and what these are called.
 
-    Of a table, rows from the least to the greatest of the first column; of sequences, steps.
+    Of a table, rows from the least to the greatest of the first column; of sequences, steps. None
+    has a value missing.
     """
     if isinstance(data, tuple):
         kept = data[0][:STEPS]
-        units = np.unique(np.linspace(0, len(kept) - 1, DENSITIES).astype(int)).tolist()
+        units = _evenly(np.flatnonzero(kept >= 0))
         return (kept,), units, [f"step {t}" for t in units]
-    order = np.argsort(data.reshape(len(data), -1)[:, 0], kind="stable")
-    rows = order[np.unique(np.linspace(0, len(order) - 1, DENSITIES).astype(int))]
-    return data[rows], list(range(len(rows))), [f"row {i}" for i in rows.tolist()]
+    columns = data.reshape(len(data), -1)
+    known = np.flatnonzero(np.isfinite(columns).all(axis=1))
+    rows = _evenly(known[np.argsort(columns[known, 0], kind="stable")])
+    return data[rows], list(range(len(rows))), [f"row {i}" for i in rows]
+
+
+def _evenly(indices: Integers) -> list[int]:
+    """Return a few of these, from the first to the last."""
+    some = np.unique(np.linspace(0, len(indices) - 1, min(DENSITIES, len(indices))).astype(int))
+    return [int(i) for i in indices[some]]
 
 
 def compare(own: Quantities, reference: Quantities, name: str = "reference") -> PosteriorAgreement:

@@ -7,11 +7,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lockstep.comparisons import cache
+from lockstep.comparisons import implementations as known
 from lockstep.models import names
+from lockstep.models.fits import PosteriorFit
+from planted import MIXTURE
+from test_posterior_agreement import drawn, judged
 
 FILE = """
 NAME = "outsider"
@@ -98,6 +103,58 @@ def test_it_is_a_row_of_a_comparison(asked, tmp_path):
     own = [o for o in outcomes if o["implementation"] == "outsider"]
     assert {o["verdict"] for o in own} == {"agrees"}
     assert {o["version"] for o in own} == {"1.5"}
+
+
+SAMPLER = """
+NAME = "outside-sampler"
+PACKAGE = "outside-library"
+KIND = "posterior"
+SUMMARY = "draws and nothing else"
+
+
+def unsupported(problem):
+    return None
+
+
+def fit(problem):
+    from dataclasses import replace
+
+    from lockstep.models.fits import PosteriorFit
+    from planted import MIXTURE
+
+    target = replace(MIXTURE, likelihood=POWER)
+    return PosteriorFit(target.records(target.draw(problem.seed)))
+"""
+
+
+@pytest.mark.parametrize(("power", "verdict"), [(1, "agrees"), (2, "differs"), (4, "differs")])
+def test_its_draws_and_nothing_else_are_judged_as_a_posterior(
+    power, verdict, tmp_path, monkeypatch
+):
+    tmp_path.joinpath("outside_sampler.py").write_text(SAMPLER.replace("POWER", str(power)))
+    info = tmp_path / "outside_library.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text(
+        "Metadata-Version: 2.1\nName: outside-library\nVersion: 1\n"
+    )
+    info.joinpath("entry_points.txt").write_text(
+        "[lockstep.implementations]\nsampler = outside_sampler\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "outside_sampler", raising=False)
+    known._modules.cache_clear()
+    try:
+        sampler = known.implementations()["outside-sampler"]
+        draws = {
+            "pymc_nuts": PosteriorFit(drawn(MIXTURE, 6)),
+            "outside_sampler": sampler.fit(SimpleNamespace(seed=8)),
+        }
+        row = judged(MIXTURE, **draws)["outside-sampler"]
+    finally:
+        known._modules.cache_clear()
+    assert row.verdict == verdict, row.reason
+    assert row.counts_against == (verdict == "differs")
+    assert row.agreement.against == "pymc-nuts"
 
 
 @pytest.mark.parametrize("edited", names())
