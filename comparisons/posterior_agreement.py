@@ -34,8 +34,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
-from scipy.special import xlogy
+from scipy.special import ndtri, stdtr, xlogy
 
 from lockstep.comparisons.outcomes import Comparison, Likeness, PosteriorAgreement
 from lockstep.models import Data, Model
@@ -223,7 +222,7 @@ def compare(own: Quantities, reference: Quantities, name: str = "reference") -> 
 
 def _limit(number: int) -> float:
     """Return the |z| that is as improbable as half of FALSE_ALARM allows to each of so many."""
-    return float(stats.norm.isf(FALSE_ALARM / 4 / max(number, 1)))
+    return -float(ndtri(FALSE_ALARM / 4 / max(number, 1)))
 
 
 def _largest_error(table: Sequence[Comparison], own: Quantities, reference: Quantities) -> float:
@@ -265,8 +264,7 @@ def _z(ratio: float, uncertainty: float) -> float:
     uncertainty : float
         Squared relative error of the variance in its denominator.
     """
-    tail = float(stats.t.logsf(abs(ratio), 2 / uncertainty))
-    z = float(stats.norm.isf(math.exp(tail))) if tail > -600 else FARTHEST
+    z = -float(ndtri(stdtr(2 / uncertainty, -abs(ratio))))
     return math.copysign(min(z, FARTHEST), ratio)
 
 

@@ -49,11 +49,12 @@ reference's, and the tails are cut. Of a normal that ends at two sd it is 0.87."
 
 def in_words(habits: Habits) -> str:
     """Return the habits of an approximation in words."""
-    nats = habits.log_likelihood or 0.0
+    given = (habits.narrowest, habits.widest, habits.farthest, habits.log_likelihood)
+    narrow, wide, far, nats = (math.nan if value is None else value for value in given)
     return (
-        f"an approximation: sds {habits.narrowest:.2f} to {habits.widest:.2f} of "
-        f"{habits.against}'s, means within {habits.farthest:.2f} sd, the mean log-likelihood "
-        f"{abs(nats):.2g} nats {'higher' if nats > 0 else 'lower'}"
+        f"an approximation: sds {narrow:.2f} to {wide:.2f} of {habits.against}'s, means within "
+        f"{far:.2f} sd, the mean log-likelihood {abs(nats):.2g} nats "
+        f"{'higher' if nats > 0 else 'lower'}"
     )
 
 
@@ -63,9 +64,9 @@ def habits(own: Quantities, reference: Quantities, name: str) -> Habits:
     score = "log-likelihood"
     return Habits(
         against=name,
-        narrowest=float(ratios.min()),
-        widest=float(ratios.max()),
-        farthest=float(np.abs(shifts).max()),
+        narrowest=min(ratios.tolist(), default=None),
+        widest=max(ratios.tolist(), default=None),
+        farthest=max(np.abs(shifts).tolist(), default=None),
         log_likelihood=own.moments[score][0] - reference.moments[score][0],
     )
 

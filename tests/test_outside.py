@@ -16,7 +16,7 @@ from lockstep.comparisons import implementations as known
 from lockstep.models import names
 from lockstep.models.fits import PosteriorFit
 from planted import MIXTURE
-from test_posterior_agreement import drawn, judged
+from test_posterior_agreement import by_name, drawn, judged
 
 FILE = """
 NAME = "outsider"
@@ -149,7 +149,7 @@ def test_its_draws_and_nothing_else_are_judged_as_a_posterior(
             "pymc_nuts": PosteriorFit(drawn(MIXTURE, 6)),
             "outside_sampler": sampler.fit(SimpleNamespace(seed=8)),
         }
-        row = judged(MIXTURE, **draws)["outside-sampler"]
+        row = by_name(judged(MIXTURE, **draws))["outside-sampler"]
     finally:
         known._modules.cache_clear()
     assert row.verdict == verdict, row.reason

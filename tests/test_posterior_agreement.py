@@ -16,12 +16,13 @@ from lockstep.comparisons.implementations import implementations
 from lockstep.comparisons.judging import Judge
 from lockstep.comparisons.outcomes import Likeness
 from lockstep.comparisons.posterior_agreement import Quantities, compare, sentence
-from lockstep.comparisons.posterior_causes import explained, log_priors
+from lockstep.comparisons.posterior_causes import explained, in_words, log_priors
 from lockstep.comparisons.problem import Mode
 from lockstep.comparisons.scenarios import scenarios
 from lockstep.comparisons.suite import Plan
 from lockstep.comparisons.yardstick import Yardstick
 from lockstep.models.fits import PosteriorFit
+from lockstep.reports import tables, terminal, verdicts
 from planted import HMM, MIXTURE, PLANE, RIGHT, SMALL, SMALL_PLANE
 
 SEEDS = 20
@@ -257,7 +258,7 @@ QUANTITIES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "own", "other"), zip(QUANTITIES, (0.6, -0.3, 0.9, 0.0), (0.6, 0.5, 0.0, 0.9))
+    ("kind", "own", "other"), [*zip(QUANTITIES, (0.6, -0.3, 0.9, 0.0), (0.6, 0.5, 0.0, 0.9))]
 )
 def test_z_of_right_posteriors_is_standard_normal_or_less(kind, own, other):
     """Whatever the tails are, and however the two mix: 100 pairs of posteriors."""
@@ -352,8 +353,11 @@ def judged(target, **fits):
         )
     )  # fmt: skip
     rows = [(name.replace("_", "-"), Mode.AS_CONFIGURED, fit) for name, fit in fits.items()]
-    found = judge(scenario, prepared, ("em", Mode.AS_CONFIGURED, point), *rows, quick=True)
-    return {o.implementation: o for o in found.outcomes}
+    return judge(scenario, prepared, ("em", Mode.AS_CONFIGURED, point), *rows, quick=True)
+
+
+def by_name(result):
+    return {o.implementation: o for o in result.outcomes}
 
 
 @pytest.mark.parametrize(("power", "verdict"), [(1, "agrees"), (4, "differs"), (0.5, "differs")])
@@ -361,7 +365,8 @@ def test_a_row_that_targets_the_reference_is_judged_by_it(power, verdict):
     """The fourth power was once passed: its mean is no worse than the right one's."""
     own, right_ = drawn(replace(MIXTURE, likelihood=power), 5), drawn(MIXTURE, 6)
     fits = {"pymc_nuts": PosteriorFit(right_), "pymc_stock": PosteriorFit(own)}
-    rows = judged(MIXTURE, **fits)
+    result = judged(MIXTURE, **fits)
+    rows = by_name(result)
     row = rows["pymc-stock"]
     assert row.verdict == verdict, row.reason
     assert row.counts_against == (verdict == "differs")
@@ -372,15 +377,25 @@ def test_a_row_that_targets_the_reference_is_judged_by_it(power, verdict):
     assert zs == sorted(zs, reverse=True)
     assert ("to the power" in row.reason) == (verdict == "differs")
 
+    shown = tables.agreement_table(result)
+    assert shown.rows[0].cells[0].text == row.agreement.table[0].quantity
+    beyond = [cell.text for cell in (r.cells[-1] for r in shown.rows) if cell.tone == "bad"]
+    assert bool(beyond) == (verdict == "differs")
+    assert all(text.endswith("✗") for text in beyond)
+    assert row.reason.startswith(sentence(row.agreement))
+    (remark,) = (text for text in terminal._remarks(result) if "pymc-stock" in text)
+    assert sentence(row.agreement) in remark
+    assert ("from pymc-nuts" in verdicts.figure(result, row)) == (verdict == "differs")
+
 
 def test_an_approximation_is_measured_and_not_accused():
     rng = np.random.default_rng(0)
     base = drawn(MIXTURE, 6)
     mean_field = edited(base, lambda a: rng.permuted(a.reshape(-1, *a.shape[2:]), axis=0)[None])
-    rows = judged(
-        MIXTURE, pymc_nuts=PosteriorFit(base), pymc_advi=PosteriorFit(scaled_all(mean_field, 0.9))
-    )
+    approximation = PosteriorFit(scaled_all(mean_field, 0.9))
+    rows = by_name(judged(MIXTURE, pymc_nuts=PosteriorFit(base), pymc_advi=approximation))
     row = rows["pymc-advi"]
+    assert "sds 0.90 to 0.90 of pymc-nuts's" in in_words(row.habits)
     assert row.agreement is None
     assert row.habits.narrowest == pytest.approx(0.9, abs=0.01)
     assert row.habits.widest == pytest.approx(0.9, abs=0.01)
