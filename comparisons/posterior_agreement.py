@@ -62,7 +62,7 @@ ROUNDING = 1e-8
 """Draws that differ by less, in the reference's sd, are the same trajectory: a different density
 or gradient is amplified by some tens of leapfrog steps far beyond."""
 
-STUCK = 0.2
+STUCK = 0.3
 """A chain that does not move for a larger share of its draws is stuck."""
 
 UNSEEN = 1.0
