@@ -75,8 +75,9 @@ KEPT, PARTS_KEPT = 200, 20
 
 def sentence(found: PosteriorAgreement) -> str:
     """Return the finding in words."""
-    name, worst = found.against, found.table[0]
-    what = f"{worst.statistic} of {worst.quantity}, z {worst.z:.1f} (limit {found.limit:.1f})"
+    name, what = found.against, "nothing varies"
+    for worst in found.table[:1]:
+        what = f"{worst.statistic} of {worst.quantity}, z {worst.z:.1f} (limit {found.limit:.1f})"
     match found.likeness:
         case Likeness.EQUAL:
             return (
@@ -199,7 +200,7 @@ def compare(own: Quantities, reference: Quantities, name: str = "reference") -> 
     apart = _pairwise(own, reference)
     faults = _faults(own)
     seen = limit * _largest_error(table, own, reference)
-    worst = abs(table[0].z) > limit or (bool(parts) and abs(parts[0].z) > parts_limit)
+    worst = any(abs(c.z) > limit for c in table) or any(abs(c.z) > parts_limit for c in parts)
     if apart is not None and apart < ROUNDING:
         likeness = Likeness.EQUAL
     elif worst or faults:

@@ -311,6 +311,18 @@ def test_draws_that_are_equal_to_rounding_are_no_second_sample():
     assert apart.likeness is Likeness.AGREES
 
 
+def test_what_never_varies_is_compared_by_its_value():
+    constant = np.full((4, 50), 0.5)
+    assert compare(alone(constant), alone(constant)).likeness is Likeness.EQUAL
+    found = compare(alone(constant), alone(constant + 0.1))
+    assert found.likeness is Likeness.DIFFERS
+    assert "value of x" in sentence(found)
+    impossible = np.random.default_rng(0).normal(size=(4, 50))
+    impossible[0, 0] = -np.inf
+    found = compare(alone(impossible), alone(np.zeros((4, 50))))
+    assert found.likeness is Likeness.DIFFERS
+
+
 def test_few_effective_draws_decide_nothing():
     rng = np.random.default_rng(0)
     x, y = (autoregressive(rng, 0.995, draws=500) for _ in range(2))
