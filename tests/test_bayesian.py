@@ -186,6 +186,7 @@ def test_a_graph_serves_other_data_as_a_fresh_one_would(name, likelihood, interp
         assert kept.log_density(np.linspace(-1, 1, kept.n_dim))[0] != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", [pymc_nuts, pymc_advi, pymc_fullrank])
 @pytest.mark.parametrize("name", ["gaussian_mixture_1d", "gaussian_mixture_2d", "categorical_hmm"])
 def test_draws_are_parameters_and_depend_on_the_seed_alone(

@@ -18,6 +18,7 @@ def hasty(monkeypatch):
     monkeypatch.setattr(benchmark, "SHORTEST", 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", benchmark.WORKS, ids=lambda work: work.name)
 @pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array")  # hmmlearn's own
 def test_each_cell_compares_equal_results(work, hasty):
@@ -71,6 +72,7 @@ def test_all_work_is_planned_and_a_quick_one_leaves_out_what_takes_long():
     assert len(only) == 1 + len(benchmark_posteriors.STUDIES)
 
 
+@pytest.mark.slow
 def test_peaks_are_those_of_a_process_of_their_own():
     # Five arrays of N x K doubles are 8 MB; that this process has had more must not count, nor hide
     # what the other takes.

@@ -101,6 +101,7 @@ def test_bad_usage_exits_with_2_and_one_clear_line(lockstep, arguments, message)
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_report_quick_end_to_end(lockstep, tmp_path):
     names = ["gmm1d-notebook", "gmm2d-notebook", "hmm-weather"]
     done = lockstep("report", "--quick", "--only", *names, "--out", "out")
@@ -152,6 +153,7 @@ def test_report_quick_end_to_end(lockstep, tmp_path):
     assert json.loads((out / "results.json").read_text())["scenarios"] == results["scenarios"]
 
 
+@pytest.mark.slow
 def test_compare_on_a_users_file(lockstep, tmp_path):
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(0, 1, 120), rng.normal(6, 1, 80)])
@@ -173,6 +175,7 @@ def test_compare_on_a_users_file(lockstep, tmp_path):
     assert whole(tmp_path / "lockstep-mine")
 
 
+@pytest.mark.slow
 def test_compare_symbols_in_several_sequences(lockstep, tmp_path):
     rng = np.random.default_rng(0)
     rows = [(int(v), 25 if i % 25 == 0 else "") for i, v in enumerate(rng.integers(0, 3, 100))]
@@ -192,6 +195,7 @@ def test_compare_symbols_in_several_sequences(lockstep, tmp_path):
     assert done.returncode == int(differs)
 
 
+@pytest.mark.slow
 def test_a_disagreement_exits_with_1(lockstep, tmp_path):
     """Three points in one place: EM collapses there, and says so, on every start that tries."""
     write_csv(tmp_path / "x.csv", ["x"], [(v,) for v in [0, 0, 0, 5, 5, 5]])
@@ -204,6 +208,7 @@ def test_a_disagreement_exits_with_1(lockstep, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_report_replaces_no_folder_of_yours(lockstep, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").write_text("precious")
@@ -274,6 +279,7 @@ def test_a_report_that_is_replaced_meanwhile_is_ours(tmp_path, monkeypatch):
     folder.refuse_foreign(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_refused_before_anything_is_fitted(lockstep, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("")
@@ -287,6 +293,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_fitted(lockstep, t
         assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_killing_a_run_at_any_moment_leaves_the_last_report_whole(lockstep, tmp_path, cache):
     arguments = ["report", "--only", "gmm1d-separated", "--implementations", "em", "--out", "out"]
     began = time.perf_counter()

@@ -359,6 +359,7 @@ def test_what_doubles_hold_is_taken(tmp_path, x):
     np.testing.assert_array_equal(prepared.data, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("columns", "model"),
     [

@@ -216,6 +216,7 @@ def test_chains_that_differ_only_in_labels_are_one_posterior(separated):
     assert outcome.diagnostics.relabelled_draws == 1200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -249,6 +250,7 @@ def test_a_bad_posterior_is_shown_as_bad(separated, spoil, message):
     assert message in outcome.reason
 
 
+@pytest.mark.slow
 def test_a_settled_posterior_in_the_wrong_place_differs(separated):
     scenario, prepared = separated
     best = em.fit(gm1, prepared.start, prepared.data)
@@ -478,6 +480,7 @@ def test_finished_fits_are_used_again(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_takes_no_other_fit_along(tmp_path, monkeypatch):
     """Kill the worker while it works: the task is tried once more, by itself."""
     plan = quick_plan("em")

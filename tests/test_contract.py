@@ -121,6 +121,7 @@ def posterior(implementation, name):
     return case, implementations()[implementation].fit(problem(case, name, Mode.AS_CONFIGURED))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("implementation", "name"), [p for p in SUPPORTED if p[0] in POSTERIOR])
 def test_posteriors(implementation, name):
     case, fit = posterior(implementation, name)

@@ -101,6 +101,7 @@ def test_arrays_are_taken_as_people_have_them(name, way, kernels_are):
     np.testing.assert_array_equal(information, again)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(sorted(START)),
@@ -541,6 +542,7 @@ def test_bic_of_a_histogram_chooses_as_that_of_its_data(seed):
 # Whatever else
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(fuzz.calls)
 def test_random_calls_end_in_results_or_in_words(made):

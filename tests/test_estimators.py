@@ -61,6 +61,7 @@ LENGTHS = [100, 1, 149, 50]
 # In the place of scikit-learn's
 
 
+@pytest.mark.slow
 def test_scikit_learn_accepts_it_as_an_estimator():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a check that needs another array library is skipped
@@ -632,6 +633,7 @@ def test_a_start_that_would_be_overwritten_is_not_silently():
         ours.fit(chain())
 
 
+@pytest.mark.slow
 def test_a_long_sequence_neither_underflows_nor_takes_long():
     ours = given()
     X, _ = ours.sample(200_000, random_state=0)

@@ -585,6 +585,7 @@ class _Texts(html.parser.HTMLParser):
         self.texts.append(data)
 
 
+@pytest.mark.slow
 def test_a_report_on_hostile_names(tmp_path, monkeypatch, capsys):
     """A file's and its columns' names, through every part of a report."""
     from xml.etree import ElementTree

@@ -61,6 +61,7 @@ def in_python(op, inputs):
     return [cell[0] for cell in storage]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("K", "D"), [(1, 1), (1, 3), (2, 2), (3, 2), (4, 3)])
 @pytest.mark.parametrize("name", TWINS)
@@ -370,6 +371,7 @@ def through_python(model):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "compiled"),
     [

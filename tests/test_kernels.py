@@ -128,6 +128,7 @@ def test_kernel_of_the_hmm_equals_the_readable_e_step(seed, K, V, lengths, maske
     assert quick_value == pytest.approx(value, rel=SAME, abs=SAME)
 
 
+@pytest.mark.slow
 def test_parts_add_up_in_the_same_order_on_any_number_of_threads(monkeypatch):
     rng = np.random.default_rng(1)
     cases = [
@@ -180,6 +181,7 @@ def test_words_are_as_long_as_the_data_pay_for():
     assert length(10**5, 1, 1) == hmm_kernels.EVERY  # one word of each length
 
 
+@pytest.mark.slow
 def test_a_long_sequence_neither_underflows_nor_loses_digits():
     p, x = chain(np.random.default_rng(4), 2, 3, [200_000])
     statistics, value = hmm.e_step(p, x)
@@ -318,6 +320,7 @@ print(number, np.abs(later.trace / first.trace - 1).max())
 """
 
 
+@pytest.mark.slow
 def test_a_small_fit_does_not_wait_for_the_compiled_functions_and_many_do_not_do_without():
     ran = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True)
     number, difference = ran.stdout.split()

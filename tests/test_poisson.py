@@ -200,6 +200,7 @@ def counts(tmp_path, text=None):
     return file, x
 
 
+@pytest.mark.slow
 def test_compare_takes_counts(lockstep, tmp_path):
     file, x = counts(tmp_path)
     options = ["--model", "poisson-mixture", "--components", "2", "--json", "r.json", "--out", "o"]
@@ -375,6 +376,7 @@ def candidate(tmp_path):
     return lambda name: f"{file}:{name}"
 
 
+@pytest.mark.slow
 def test_validate_says_right_and_wrong(lockstep, candidate, tmp_path):
     said = lockstep("validate", candidate("step"), "--model", "poisson-mixture", cwd=tmp_path)
     assert "✓ Valid" in said
@@ -386,6 +388,7 @@ def test_validate_says_right_and_wrong(lockstep, candidate, tmp_path):
     assert "docs/poisson" not in said  # there is no such page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["step", "fit", "Mixture"])
 def test_right_candidates_of_every_kind_are_valid(model, candidate, name):
     found = judged(candidate(name), NAME)
@@ -475,6 +478,7 @@ def test_what_a_model_lacks_is_said_when_it_is_loaded(
 # --- studies ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth(model):
     found = studies.coverage("poisson-counts", 60, seed=4)
     assert found.names == ("weights[0]", "weights[1]", "rates[0]", "rates[1]")

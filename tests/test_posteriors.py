@@ -196,6 +196,7 @@ def interpreted():
             yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["mean field", "full rank"])
 def test_advi_on_a_correlated_normal(family, interpreted, monkeypatch):
     """The best independent normal has the sd given the other, sqrt(1 - r^2)."""
@@ -402,6 +403,7 @@ def test_draws_that_are_no_numbers_are_a_failed_row():
     assert load("gaussian_mixture_1d") is gaussian_mixture_1d
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "failed"), [(1.0, []), (0.5, ["sd against NUTS"])])
 def test_what_a_method_is_known_to_fail_is_shown_and_does_not_count(width, failed):
     """Mean field gave half of NUTS's sds; a chain that fails has no such excuse."""

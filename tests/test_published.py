@@ -27,6 +27,7 @@ def published(name):
         return [row for row in csv.DictReader(rows) if row["implementation"] == "em"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "rows", "identity"),
     [

@@ -216,6 +216,7 @@ def rows(file):
     return list(csv.DictReader(io.StringIO(file.read_text("utf-8"))))
 
 
+@pytest.mark.slow
 def test_every_file_is_written(results, built):
     names = {f.name for f in built.iterdir()}
     assert names == {
@@ -517,6 +518,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPOILT)
 def test_null_entries_do_no_harm(results, tmp_path, name):
     scenarios = [
@@ -534,6 +536,7 @@ def test_null_entries_do_no_harm(results, tmp_path, name):
     Outline((tmp_path / "index.html").read_text("utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [[], ["em"], ["pymc-nuts"], ["scikit-learn", "hmmlearn"]])
 def test_subsets_of_implementations_do_no_harm(results, tmp_path, kept):
     scenarios = [

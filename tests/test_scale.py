@@ -128,6 +128,7 @@ WORLDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", WORLDS.values(), ids=list(WORLDS))
 @pytest.mark.parametrize("settings", [{"n_components": 4}, {"init_params": "k-means++"}], ids=str)
 def test_default_settings_fit_what_scikit_learn_fits(make, settings):
@@ -256,6 +257,7 @@ OFFSETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", OFFSETS.values(), ids=list(OFFSETS))
 @pytest.mark.parametrize("model", [gm1, gm2], ids=["1d", "2d"])
 def test_far_from_zero_a_fit_converges_as_far_as_the_data_are_resolved(model, offset, how):

@@ -92,6 +92,7 @@ def averaged_by_importance(x, seed, n=200_000):
     return np.trapezoid(np.exp(log_p) * (log_p - log_q), grid)
 
 
+@pytest.mark.slow
 def test_the_samplers_row_is_that_of_weighted_prior_draws():
     """With 15 observations draws from the prior reach the posterior: no chain is needed."""
     replicate = 4

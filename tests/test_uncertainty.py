@@ -50,6 +50,7 @@ def rebuilt(parameters, values):
     return type(parameters)(**arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -131,6 +132,7 @@ def test_parameters_on_the_boundary_have_no_interval_and_say_why():
     assert (known.upper.transmat[inside] < 1).all()
 
 
+@pytest.mark.slow
 def test_intervals_stay_within_their_range():
     model, parameters, data = seed_fit("hmm-weather")
     known = uncertainty.wald(model, parameters, data, probability=1 - 1e-9)

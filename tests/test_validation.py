@@ -47,6 +47,7 @@ PAGE = validated.PAGE.read_text("utf-8")
 # --- right and wrong ones ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
 def test_a_wrong_implementation_is_caught_and_named(case):
     verdict = judged(case.target, case.model, strict=True)
@@ -56,6 +57,7 @@ def test_a_wrong_implementation_is_caught_and_named(case):
     assert validated.wrong_row(case, verdict) in PAGE.splitlines(), "run make validation"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", [case for case in RIGHT if not case.program], ids=lambda c: f"{c.name} {c.model}"
 )
@@ -69,6 +71,7 @@ def test_a_right_implementation_is_valid(case):
     assert validated.right_row(case, verdict) in PAGE.splitlines(), "run make validation"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", [case for case in RIGHT if case.program and case.there], ids=lambda case: case.name
 )
@@ -78,6 +81,7 @@ def test_a_program_in_any_language_is_valid(case):
     assert validated.right_row(case, verdict) in PAGE.splitlines(), "run make validation"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", mutants.SOURCES)
 def test_some_changes_to_a_right_implementation(model, tmp_path):
     path, function = mutants.SOURCES[model]
@@ -101,6 +105,7 @@ def test_the_page_claims_what_the_tests_find():
     assert f"Of {len(RIGHT)} right implementations 0 are called wrong:" in PAGE
 
 
+@pytest.mark.slow
 def test_the_classroom_example_by_the_command_of_the_readme():
     command = "validate examples/homework_1d.py --model gaussian-mixture-1d"
     assert command in (ROOT / "README.md").read_text("utf-8")
@@ -245,6 +250,7 @@ def test_no_two_mistakes_leave_the_same_fingerprint(model_name):
         assert furthest > apart, (a, b)
 
 
+@pytest.mark.slow
 def test_every_mistake_explains_itself_whatever_the_conventions_around_it(model_name):
     seen = [general(model_name, seed) for seed in (91, 92)]
     for (kind,) in mistakes.candidates(model_name)[0]:
@@ -318,6 +324,7 @@ def failures(verdict):
     return {o.name: o.message for o in verdict.of(Ended.FAILED)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "check", "message"),
     [
@@ -654,6 +661,7 @@ def test_the_terminal_says_it_all(mixed, width):
     assert "breaks down in hard cases" in said
 
 
+@pytest.mark.slow
 def test_the_pytest_plugin(tmp_path):
     write(tmp_path, STEP.replace("- means)", "- m)"))
     (tmp_path / "test_own.py").write_text("def test_own(): pass\n")
@@ -680,6 +688,7 @@ def test_the_pytest_plugin_costs_nothing_unasked():
 # --- as one more implementation of a report ---------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_candidate_takes_part_in_a_report_for_one_run(tmp_path, monkeypatch):
     from lockstep.comparisons import cache
     from lockstep.comparisons import implementations as registry

@@ -45,6 +45,7 @@ def failures(program, chosen):
 # --- The files ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", vectors.MODELS)
 def test_a_file_follows_the_schema(model):
     schema = json.loads((vectors.FOLDER / "schema.json").read_text("utf-8"))
@@ -99,6 +100,7 @@ QUICK = [
 ]
 
 
+@pytest.mark.slow
 def test_vectors_made_again_are_the_same_to_the_byte():
     assert len([case for case in QUICK if case.result == "valid"]) >= 20
     texts = {model: path.read_text("utf-8") for model, path in FILES.items()}
@@ -241,6 +243,7 @@ def test_a_model_without_exact_twin_is_told_in_words(monkeypatch):
 # --- Who passes ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readable", [True, False], ids=["readable", "kernels"])
 @pytest.mark.parametrize("model", vectors.MODELS)
 def test_our_em_passes_every_vector(model, readable):
@@ -320,6 +323,7 @@ SMALL_COUNTS = {
 """scikit-learn adds 10 * eps to every count: a component with next to nothing to count is lost."""
 
 
+@pytest.mark.slow
 def test_scikit_learn_passes_but_where_counts_are_tiny():
     chosen = [
         v
@@ -373,6 +377,7 @@ OPEN_ROWS = {
 """hmmlearn makes a row without any count zero, and refuses it at the next step."""
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array")  # hmmlearn's own
 @pytest.mark.parametrize("implementation", ["scaling", "log"])
 def test_hmmlearn_passes_but_where_a_row_has_no_count(implementation, caplog):
@@ -696,6 +701,7 @@ def test_bad_usage_ends_with_2(arguments, capsys):
     assert "error:" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_our_own_program_speaks_the_protocol():
     done = run(
         "--command", f"'{sys.executable}' -m lockstep.comparisons.vectors.answers", "--only", "hmm-"
