@@ -442,7 +442,8 @@ class ScenarioResult(_Record, frozen=True, kw_only=True):
 class Card(_Record, frozen=True, kw_only=True):
     """What is said first of a candidate that differs: where, and the probable cause.
 
-    It is wrong if validation says so as well.
+    It is wrong if validation says so as well; if it is right for what it does, `cause` is what it
+    leaves out.
     """
 
     implementation: str

@@ -262,6 +262,8 @@ def overall(results: Results) -> Overall:
 
 def card_title(card: Card) -> str:
     """Return what a card says in a line."""
+    if card.cause and not card.wrong:
+        return f"{card.implementation} is right for what it does, which is not all: {card.cause}"
     if card.cause:
         return f"{card.implementation} is wrong, and the probable cause is: {card.cause}"
     if card.wrong:

@@ -41,14 +41,14 @@ def _card(results: Results, guest: Guest) -> Card | None:
         first=first,
     )
     judged = _validated(guest)
-    if judged is None or judged.word is not Word.WRONG:
+    if judged is None or judged.word not in (Word.WRONG, Word.PARTIAL):
         return card
-    card = msgspec.structs.replace(card, wrong=True)
+    card = msgspec.structs.replace(card, wrong=judged.word is Word.WRONG)
     failed = [o for o in judged.outcomes if o.status == "failed"]
     if not judged.causes:
         said = f"{failed[0].title}: {failed[0].message}" if failed else ""
         return msgspec.structs.replace(card, evidence=said)
-    cause = judged.causes[0]
+    cause = judged.causes[0] if card.wrong else judged.choices[0]
     return msgspec.structs.replace(
         card, cause=cause.name, evidence=cause.evidence, mend=cause.mend, read=cause.read
     )
