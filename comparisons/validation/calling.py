@@ -397,6 +397,8 @@ def recognise(target: Any, model: Any) -> Adapter:
         raise TargetError(
             f"a {type(target).__name__} is neither a function nor an estimator with a fit()"
         )
+    if isinstance(target, type):
+        raise TargetError(f"{target.__qualname__} is a class without a fit()")
     call = Call(target, model)
     if not call.takes("data"):
         raise TargetError(f"{call.text} takes no data")

@@ -238,13 +238,51 @@ class Driver:
         return []
 
 
+CONSTANT = "constant."
+"""Before the name of a slot that is a constant beside a function."""
+
+
+def constants(*functions: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """Return the numbers and lists beside functions that they read, each with where it is."""
+    found: dict[str, dict[str, Any]] = {}
+    waiting, seen = list(functions), set()
+    while waiting:
+        function = waiting.pop()
+        if not inspect.isfunction(function) or function in seen:
+            continue
+        seen.add(function)
+        for name in function.__code__.co_names:
+            value = function.__globals__.get(name)
+            if inspect.isfunction(value) and value.__globals__ is function.__globals__:
+                waiting.append(value)
+            elif type(value) in (int, list, np.ndarray):
+                found[name] = function.__globals__
+    return found
+
+
+@contextmanager
+def beside(values: Mapping[str, Any], places: Mapping[str, dict[str, Any]]) -> Iterator[None]:
+    """Give constants other values."""
+    put = {n: values[CONSTANT + n] for n in places if CONSTANT + n in values}
+    before = {name: places[name][name] for name in put}
+    for name, value in put.items():
+        places[name][name] = value
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            places[name][name] = value
+
+
 class FunctionDriver(Driver):
     """A function, or a generator of each iteration's parameters."""
 
     def __init__(
         self, function: Callable[..., Any], text: str = "", kind: str = "function"
     ) -> None:
-        super().__init__(slots_of(function))
+        self.places = constants(function)
+        slots = [Slot(CONSTANT + name, required=False) for name in self.places]
+        super().__init__([*slots_of(function), *slots])
         self.function, self.kind = function, kind
         self.text = text or written(function)
         self.names = returned_names(function)
@@ -256,14 +294,16 @@ class FunctionDriver(Driver):
     @override
     def __call__(self, values: dict[str, Any], iterations: int) -> Any:
         placed = [values[name] for name in self.by_place if name in values]
-        named = {name: value for name, value in values.items() if name not in self.by_place}
-        made = self.function(*placed, **named)
-        if not inspect.isgenerator(made):
-            return made
-        last = None
-        for last in itertools.islice(made, iterations):  # noqa: B007 - the last one is wanted
-            pass
-        return last
+        named = {n: v for n, v in values.items() if n not in self.by_place}
+        named = {n: v for n, v in named.items() if not n.startswith(CONSTANT)}
+        with beside(values, self.places):
+            made = self.function(*placed, **named)
+            if not inspect.isgenerator(made):
+                return made
+            last = None
+            for last in itertools.islice(made, iterations):  # noqa: B007 - the last one is wanted
+                pass
+            return last
 
 
 class PairDriver(Driver):
@@ -280,11 +320,16 @@ class PairDriver(Driver):
         self.e_names, self.names = returned_names(e_step), returned_names(m_step)
         self.spare = [a.name for a in arguments(m_step) if self._is_spare(a.name, names)]
         others = [s for s in slots_of(m_step) if s.name not in names and s.name not in self.spare]
-        super().__init__([*taken, *others])
+        self.places = constants(e_step, m_step)
+        slots = [Slot(CONSTANT + name, required=False) for name in self.places]
+        super().__init__([*taken, *others, *slots])
         self.names = returned_names(m_step)
         self.counts = False
         self.text = f"{written(e_step)} and {written(m_step)}"
         self.taken, self.wanted = names, {a.name for a in arguments(m_step)}
+        again = {*self.names, *self.spare}
+        self.updated = [n for n in self.e_names if n in names and n not in (*again, None)]
+        self.names += self.updated
 
     def _is_spare(self, name: str, taken: set[str]) -> bool:
         return name in self.e_names or (name not in taken and is_expectation(name))
@@ -295,13 +340,22 @@ class PairDriver(Driver):
 
     @override
     def __call__(self, values: dict[str, Any], iterations: int) -> Any:
-        spare, _ = self._expected(values)
+        with beside(values, self.places):
+            return self._iterated(values)
+
+    def _iterated(self, values: dict[str, Any]) -> Any:
+        spare, expected = self._expected(values)
         rest = {n: v for n, v in values.items() if n in self.wanted and n not in self.spare}
-        return self.m_step(**rest, **spare)
+        returned = self.m_step(**rest, **spare)
+        if not self.updated:
+            return returned
+        parts = list(returned) if isinstance(returned, tuple | list) else [returned]
+        return (*parts, *(expected[self.e_names.index(n)] for n in self.updated))
 
     @override
     def expectation(self, values: dict[str, Any]) -> list[Any]:
-        return self._expected(values)[1]
+        with beside(values, self.places):
+            return self._expected(values)[1]
 
 
 def handed_on(
@@ -418,13 +472,16 @@ def numbered(driver: Driver) -> list[Driver]:
 
 
 E_STEP = r"e|e_?step|expectation(_?step)?|_?do_e_step|calc_?e_?step|expect|compute_?resp\w*|"
-E_STEP += r"(compute|calculate|update)_responsibilit\w*|responsibilit\w*|posteriors?"
+E_STEP += (
+    r"get_?expectations?|(compute|calculate|update)_responsibilit\w*|responsibilit\w*|posteriors?"
+)
 M_STEP = r"m|m_?step|maximi[sz]ation(_?step)?|maximi[sz]e|update_(params?|parameters)|"
 M_STEP += r"re_?estimate(_parameters)?"
 STEP = r"(em|one|single|baum_?welch|bw)_?(step|iteration|iter|update)|step|iterate|update|iteration"
 LOOP = r"fit|train(ing)?|run|em|learn|estimate|solve|optimi[sz]e|baum_?welch\w*|run_\w*em\w*|"
 LOOP += r"expectation_maximi[sz]ation|fit_em|em_algorithm|train_\w+|fit_\w+|em_fit|em_loop|bw|"
-LOOP += r"\w*_em|em_\w+|\w*baum_?welch"
+LOOP += r"\w*_em|em_\w+|\w*baum_?welch\w*|gmm|gaussian_mixture\w*|mixture_of_gaussians|"
+LOOP += r"run_?em\w*|learn_\w+"
 INIT = r"init\w*|_?initiali[sz]e\w*|reset\w*|set_?up|random_init\w*|start"
 
 
@@ -478,7 +535,10 @@ class ObjectDriver(Driver):
                     name = f"call.{slot.name}"
                     required = slot.required and method in self.methods
                     found[name] = Slot(name, required or found.get(name, slot).required)
+        asked = {s.name for s in made if s.required}
         for name in self.held:
+            if name in asked:  # given when it is made
+                continue
             found[f"self.{name}"] = Slot(f"self.{name}", required=False)
         return list(found.values())
 

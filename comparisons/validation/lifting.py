@@ -551,6 +551,10 @@ def _is_field(name: str, fields: Sequence[str]) -> bool:
 # --- definitions ----------------------------------------------------------------------------------
 
 
+PLAIN = ["len", "range", "list", "tuple", "dict", "set", "array", "arange", "zeros", "ones"]
+"""What may be called for a constant."""
+
+
 def definitions(source: Source) -> types.ModuleType:
     """Return a module with a file's imports, functions, classes and constants, and nothing else."""
     module = types.ModuleType(source.path.stem)
@@ -560,7 +564,8 @@ def definitions(source: Source) -> types.ModuleType:
     kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
     for statement in source.statements:
         constant = isinstance(statement, ast.Assign) and all(
-            not isinstance(n, ast.Call) for n in ast.walk(statement)
+            not isinstance(n, ast.Call) or ast.unparse(n.func).split(".")[-1] in PLAIN
+            for n in ast.walk(statement)
         )
         if not (isinstance(statement, kinds) or constant):
             continue

@@ -34,6 +34,7 @@ from lockstep.comparisons.validation.binding import (
 )
 from lockstep.comparisons.validation.calling import Adapter, Estimator, recognise
 from lockstep.comparisons.validation.drivers import (
+    CONSTANT,
     LOOP,
     STEP,
     Driver,
@@ -62,6 +63,7 @@ from lockstep.comparisons.validation.vocabulary import (
     meanings,
     words,
 )
+from lockstep.models.records import CollapseError
 
 RIGHT = 1e-4
 """Relative difference at which a parameter is the one that is meant: results may be rounded."""
@@ -79,6 +81,9 @@ MOST_TRIED = 400
 """Readings."""
 
 COLUMN = "a column"
+
+COUNTS = ("n_components", "n_features", "size", "columns", "iterations", "states", "symbols")
+"""What a constant beside a function may be."""
 
 LAST_LOOKS = 5
 """Readings whose neighbours are tried once the candidate can be called."""
@@ -163,6 +168,8 @@ class Reading(Adapter):
             "quiet": False,
             "size": len(data),
             "columns": columns,
+            "history": [],
+            **({"n_features": columns} if not self.sequences else {}),
         }
 
     def _together(self, start: Arrays) -> Any:
@@ -369,7 +376,7 @@ class Reading(Adapter):
                 r == role and not s.startswith("self.") for s, r in self.roles.items()
             ):
                 continue
-            name = slot.removeprefix("call.").removeprefix("init.")
+            name = slot.removeprefix("call.").removeprefix("init.").removeprefix(CONSTANT)
             if role in (*self.fields, "data", "n_components", "iterations", "n_features"):
                 meant = role
                 if role == "variances" and self._held_as(role) == "standard deviations":
@@ -454,7 +461,10 @@ class Trial:
 
     def right(self, found: Mapping[str, Any], number: int, kept: Sequence[str] = ()) -> list[str]:
         """Return which of the parameters are right."""
-        expected = self.path(number, kept)
+        try:
+            expected = self.path(number, kept)
+        except CollapseError:  # with fields kept, on so few data
+            return []
         return [n for n, a in found.items() if n not in kept and near(a, expected[n])]
 
     def answers(self, found: Mapping[str, Any]) -> tuple[int, bool]:
@@ -480,7 +490,21 @@ class Trial:
             return _stopped(error)
         except BaseException as error:  # noqa: BLE001 - that is the answer
             return _stopped(error)
+        if adapter.from_start and self._idle(adapter, found):
+            return Grade(level=1, error="it left the parameters as they were given")
         return self._graded(adapter, found)
+
+    def _idle(self, adapter: Adapter, found: Arrays) -> bool:
+        """Return whether no number of iterations changes anything."""
+        if not _unchanged(found, self.problem.start):
+            return False
+        try:
+            with patience(PATIENCE), np.errstate(all="ignore"):
+                data = adapter.data(self.problem.data)
+                later = adapter.iterate(self.problem.start, data, 3).parameters
+        except BaseException:  # noqa: BLE001 - then it does something
+            return False
+        return _unchanged(later, self.problem.start)
 
     def _graded(self, adapter: Adapter, found: Arrays) -> Grade:
         start = self.problem.start
@@ -532,6 +556,10 @@ class Trial:
         return len(self.right(found, 3, kept)) == len(found) - len(kept)
 
 
+def _unchanged(found: Mapping[str, Any], start: Arrays) -> bool:
+    return bool(found) and all(np.array_equal(a, start[name]) for name, a in found.items())
+
+
 def near(found: Any, expected: Any) -> bool:
     """Return whether a parameter is the one that is meant."""
     array = np.asarray(found)
@@ -581,10 +609,11 @@ def assignments(
             options.append([(slot.name, role, -1.0), (slot.name, None, 2.0)])
             continue
         known: list[tuple[str | None, float]] = list(meanings(name, fields))
-        own = slot.name.startswith("self.")
+        own = slot.name.startswith(("self.", CONSTANT))
         if not slot.required:
             helpful = (*ROLES, "size", "columns")
             taken = fields if own else (*helpful, *fields, "sds", "data")
+            taken = COUNTS if slot.name.startswith(CONSTANT) else taken
             known = [(r, c) for r, c in known if r in taken or (own and r == "sds")]
             if not known and not own:
                 known = [("data", 2.5)]
@@ -873,7 +902,7 @@ def _tried(target: Any, model: Any, said: Mapping[str, str], budget: float = BUD
     if K == 2 and _usable(found):
         return _two(found)
     if found.grade.right:
-        return found
+        return _of_three(found, model)
     if first.grade.level >= 3:
         better = (found.grade.n_right, found.grade.level) > (first.grade.n_right, first.grade.level)
         return found if better and not _revalued(found.adapter) else first
@@ -962,6 +991,15 @@ def _of_two(
     return _two(found) if _usable(found) and found.grade.n_right else None
 
 
+def _of_three(found: Tried, model: Any) -> Tried:
+    """Return what is right for three components, with whether it takes others."""
+    assert found.adapter is not None
+    one = bool(found.adapter.one_sequence)
+    if not Trial(model, 2, one=one).grade(found.adapter).level:
+        found.adapter.only = 3
+    return found
+
+
 def _two(found: Tried) -> Tried:
     assert found.adapter is not None
     found.adapter.only = 2
@@ -1025,6 +1063,7 @@ def _of_file(path: Path, model: Any, said: Mapping[str, str]) -> Adapter:
     source = lifting.opened(path)
     fields = tuple(model.Parameters.SPACES)
     held = _held(source, fields)
+    parts = [n for n, _ in held if n.isidentifier() and not drivers.called(n, f"{LOOP}|{STEP}")]
     best, number, told = Tried(None, Grade()), 0, []
     for label, target in held[:12]:
         try:
@@ -1033,6 +1072,8 @@ def _of_file(path: Path, model: Any, said: Mapping[str, str]) -> Adapter:
             told.append(f"{label}: {error}")
             continue
         number += found.number
+        if label in parts and len(getattr(found.adapter, "kept", [])) > 1:
+            continue  # a part of an iteration, an E-step say
         if found.adapter is None:
             told.append(f"{label}: {found.grade.error}")
         elif best.adapter is None or found.grade > best.grade:

@@ -14,12 +14,12 @@ from typing import Any
 STRONG = {
     "weights": "weights weight w ws pi pis mixing mixing_coefficients mixing_weights phi phis "
     "priors prior mixture_weights proportions mixing_proportions mix tau taus alpha alphas "
-    "coefficients component_weights cluster_weights class_probs lam lams",
+    "coefficients component_weights cluster_weights class_probs lam lams mixes fi scaling scalings",
     "means": "means mean mu mus m centers centres centroids mean_vectors mu_k averages locs",
     "variances": "variances variance var vars sigma2 sigma2s sigmasq sigma_sq sigma_squared v vs "
     "sigmas2 s2",
     "sds": "sds sd sigma sigmas std stds stddev stddevs standard_deviations scale scales sig "
-    "standard_deviation std_devs std_dev sdev",
+    "standard_deviation std_devs std_dev sdev devs dev",
     "covariances": "covariances covariance cov covs covars sigma sigmas covariance_matrices s "
     "cov_matrices covar sig cs",
     "startprob": "startprob start_prob pi initial initial_probs initial_distribution pi0 start_p "
@@ -34,31 +34,37 @@ STRONG = {
     "emit_prob emission_p e_mat b_mat obs_prob obs_probs output_matrix",
     "data": "data x xs obs observations obs_seq observation_sequence symbols samples sequence "
     "sequences seqs points y ys o dataset observed observation train_data x_train values seq "
-    "obs_sequence xn sample emissions_seen datapoints data_points observed_sequence signal",
+    "obs_sequence xn sample emissions_seen datapoints data_points observed_sequence signal observ "
+    "observs observ_seq obs_list obs_data data_set",
     "parameters": "parameters params theta model",
     "iterations": "iterations n_iter n_iters n_iterations num_iterations num_iter max_iter niter "
     "max_iters max_iterations iters steps n_steps epochs epoch times maxiter num_iters repeats "
-    "n_epochs num_epochs rounds max_steps iteration_count nsteps num_steps loops iter_num it_max",
+    "n_epochs num_epochs rounds max_steps iteration_count nsteps num_steps loops iter_num it_max "
+    "maxits max_its n_its cycles round_cnt",
     "n_components": "n_components n_states k components n_clusters num_components n_hidden ks "
     "num_states hidden_states clusters number_of_clusters n_state num_clusters n_gaussians k_comp "
-    "nstates n_hidden_states m_states nb_states",
+    "nstates n_hidden_states m_states nb_states state_num no_of_sources num_gaussians "
+    "nb_class nb_classes n_classes dist_cnt number_of_gaussians number_of_components "
+    "number_of_states",
     "n_features": "n_features n_symbols n_obs v n_emissions n_observations num_symbols vocab_size "
-    "n_obs_symbols num_obs observation_count nb_symbols nsymbols n_outputs alphabet_size",
+    "n_obs_symbols num_obs observation_count nb_symbols nsymbols n_outputs alphabet_size "
+    "symbol_num number_of_symbols",
     "seed": "seed random_state rng_seed",
     "tol": "tol tolerance epsilon eps threshold thresh stop_tol convergence tolerence delta_min",
     "reg_covar": "reg_covar reg ridge regularization reg_cov",
     "size": "n_samples n_points t_len seq_len n_data num_samples num_points length",
     "states": "states state_names hidden_state_names state_space state_list",
-    "symbols": "symbols symbol_names alphabet vocabulary obs_space observation_names vocab "
+    "symbols": "symbols symbol symbol_names alphabet vocabulary obs_space observation_names vocab "
     "observation_space possible_observations emissions_names",
     "columns": "n_dims dim dims n_dim ndim d_x",
+    "history": "ll lls history log_likelihoods logliks losses likelihoods",
     "quiet": "verbose plot show debug display draw verbosity visualize",
 }
 """Names under which a field or another argument goes.
 
 `sds` are standard deviations in place of variances. A tolerance and a ridge are given as 0, `quiet`
-is False, `size` the number of observations. A field that is not among them goes by its own name,
-and by its singular.
+is False, `size` the number of observations, `history` a list that is filled. A field that is not
+among them goes by its own name, and by its singular.
 """
 
 WEAK = {
@@ -68,14 +74,15 @@ WEAK = {
     "s_k sig scale",
     "sds": "s ss c",
     "covariances": "v var variances c variance lam",
-    "startprob": "init p s q i rho start initials phi c init_state d",
+    "startprob": "init p s q i rho start initials phi c init_state d b_0",
     "transmat": "t p tr q theta tm m trans_dist ta p_trans phi alpha",
-    "emissionprob": "e phi c em theta d o_mat q emis r p_obs beta",
+    "emissionprob": "e phi c em theta d o_mat q emis r p_obs beta m",
     "data": "v s o d seq_data z points_list list words t string outcomes rolls activity activities",
     "n_components": "n m n_comp s states c",
     "n_features": "m n o symbols vocab d",
     "size": "n t nn length l",
-    "iterations": "n it t max_it count",
+    "iterations": "n it t max_it count i",
+    "tol": "delta",
     "columns": "d p n_features m",
     "parameters": "p par start old guess",
     "states": "s q",
@@ -111,7 +118,7 @@ def plain(name: str) -> str:
         r"^(init|initial|old|new|start|current|cur|est|estimated|log|prev|self|my)_", "", name
     )
     return re.sub(
-        r"_(init|initial|hat|new|old|start|k|mat|matrix|list|vec|arr|array|est|current|cur)$|_?0$",
+        r"_(init|initial|hat|new|old|start|k|mat|matrix|list|vec|ar|arr|array|est|current|cur)$|_?0$",
         "",
         name,
     )
