@@ -35,6 +35,9 @@ RIGHT = {
     "hmms.py:with_frames": (CHAIN, "parameters in pandas"),
     "hmms.py:Chain": (CHAIN, "initial = startprob"),
     "script_hmm.py": (CHAIN, "emit = emissionprob"),
+    "beside_mixture.py": (PLANE, "number_of_gaussians = n components"),
+    "beside_hmm.py": (CHAIN, "symbol_num = n features"),
+    "made_with_data.py:Welch": (CHAIN, "p = transmat; q = emissionprob; b_0 = startprob"),
 }
 """The model that they fit, and a part of how they are read."""
 
@@ -104,6 +107,17 @@ def test_blanks_are_told_as_blanks():
     said = refused(FORMS / "plane_blank.ipynb", PLANE)
     assert "blanks that are still to be filled in" in said
     assert "line 10 of code cell 4: means[k] = ### weighted mean" in said
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "said"),
+    [
+        ("made_with_data.py:Holder", CHAIN, "Holder is a class without a fit()"),
+        ("e_step_alone.py", PLANE, "nothing in e_step_alone.py could be called"),
+    ],
+)
+def test_what_is_no_iteration_is_not_judged_as_one(target, model, said):
+    assert said in refused(FORMS / target, model)
 
 
 @pytest.mark.parametrize(
