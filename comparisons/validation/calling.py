@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import random
 from typing import Any, override
 
 import numpy as np
@@ -101,6 +102,12 @@ class Adapter:
         raise NotImplementedError
 
 
+def begin_alike(seed: int) -> None:
+    """Let what draws its start from the modules' own generators draw the same start again."""
+    random.seed(seed)
+    np.random.seed(seed)
+
+
 class Step(Adapter):
     """A function of one iteration."""
 
@@ -162,6 +169,7 @@ class Fit(Step):
         }
         if iterations is not None:
             values |= {"iterations": iterations, "tol": 0.0}
+        begin_alike(seed)
         return read(self.call(**values), self.fields, self.call.order)
 
 
@@ -348,6 +356,7 @@ class Estimator(Adapter):
         if iterations is not None:
             given = {"iterations": iterations, "tol": 0.0}
             settings |= {n: given[role] for n, role in self._roles().items() if role in given}
+        begin_alike(seed)
         made = self.make(n_components, **settings)
         returned = made.fit(*self.arguments(data))
         return self.fitted(made if returned is None else returned, data)

@@ -32,7 +32,7 @@ from lockstep.comparisons.validation.binding import (
     plain_numbers,
     same,
 )
-from lockstep.comparisons.validation.calling import Adapter, Estimator, recognise
+from lockstep.comparisons.validation.calling import Adapter, Estimator, begin_alike, recognise
 from lockstep.comparisons.validation.drivers import (
     CONSTANT,
     LOOP,
@@ -350,6 +350,7 @@ class Reading(Adapter):
         unasked = () if iterations is not None else ("tol",)
         filled = {s: values[r] for s, r in self.roles.items() if r in values and r not in unasked}
         self._own_shapes = shapes
+        begin_alike(seed)
         return self._read(self.driver(filled, number), {}, filled)
 
     @override
