@@ -555,13 +555,17 @@ class ObjectDriver(Driver):
         else:
             made = copy.deepcopy(self.target)
         put = {n[5:]: v for n, v in values.items() if n.startswith("self.")}
-        if any(getattr(made, name, None) is None for name in put):
+        if any(_there(made, name) is None for name in put):
             for method in self.begun:
                 self._call(made, method, values)
 
         def place(*_: Any, **__: Any) -> None:
             for name, value in put.items():
-                setattr(made, name, alike(value, getattr(made, name, None)))
+                owner, _, key = name.partition(".")
+                if key:
+                    getattr(made, owner)[key] = alike(value, _there(made, name))
+                else:
+                    setattr(made, name, alike(value, _there(made, name)))
 
         place()
         if self.plan == "loop" and put:
@@ -581,6 +585,8 @@ class ObjectDriver(Driver):
             else:
                 returned = self._call(made, self.methods[0], values)
         held = {k: v for k, v in vars(made).items() if not callable(v)}
+        for owner in {n.partition(".")[0] for n in self.held if "." in n}:
+            held = {**dict(held.pop(owner, {})), **held}
         if returned is not None and returned is not made and self.plan != "pair":
             for _label, outputs in alternatives(returned, self.returns):
                 held |= {k: v for k, v in outputs if k and k not in held}
@@ -595,6 +601,13 @@ class ObjectDriver(Driver):
         if returned is not None and returned is not made:
             return list(returned) if type(returned) is tuple else [returned]
         return [v for k, v in vars(made).items() if before.get(k) != id(v)]
+
+
+def _there(made: Any, name: str) -> Any:
+    """Return what an attribute holds, or a key of one that is a dictionary."""
+    owner, _, key = name.partition(".")
+    value = getattr(made, owner, None)
+    return value.get(key) if key and isinstance(value, Mapping) else None if key else value
 
 
 class Holder:
@@ -636,7 +649,7 @@ def _methods(cls: type) -> list[str]:
 
 
 def attributes_of(cls: type) -> list[str]:
-    """Return the attributes that a class's source assigns."""
+    """Return the attributes that a class's source assigns, with the keys of dictionaries."""
     found: dict[str, None] = {}
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
@@ -646,6 +659,17 @@ def attributes_of(cls: type) -> list[str]:
         match node:
             case ast.Attribute(value=ast.Name("self"), attr=name, ctx=ast.Store()):
                 found[name] = None
+            case ast.Assign(
+                targets=[ast.Attribute(value=ast.Name("self"), attr=name)],
+                value=ast.Dict(keys=keys),
+            ):
+                found |= {f"{name}.{k.value}": None for k in keys if isinstance(k, ast.Constant)}
+            case ast.Subscript(
+                value=ast.Attribute(value=ast.Name("self"), attr=name),
+                slice=ast.Constant(value=str(key)),
+                ctx=ast.Store(),
+            ):
+                found[f"{name}.{key}"] = None
     return list(found)
 
 

@@ -561,6 +561,12 @@ def definitions(source: Source) -> types.ModuleType:
     module.__file__ = str(source.path)
     sys.modules.setdefault(source.path.stem, module)
     sys.path.insert(0, str(source.path.parent))
+    root = source.path.parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    if root != source.path.parent:  # a part of a package
+        sys.path.insert(0, str(root))
+        module.__package__ = ".".join(source.path.parent.relative_to(root).parts)
     kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
     for statement in source.statements:
         constant = isinstance(statement, ast.Assign) and all(
