@@ -36,6 +36,7 @@ RIGHT = {
     "hmms.py:Chain": (CHAIN, "initial = startprob"),
     "script_hmm.py": (CHAIN, "emit = emissionprob"),
     "beside_mixture.py": (PLANE, "number_of_gaussians = n components"),
+    "in_a_dictionary.py": (PLANE, "self.state.mu = means"),
     "beside_hmm.py": (CHAIN, "symbol_num = n features"),
     "made_with_data.py:Welch": (CHAIN, "p = transmat; q = emissionprob; b_0 = startprob"),
 }
@@ -199,3 +200,25 @@ def test_what_is_not_returned_is_said_to_be_kept():
         "chain = data; trans = transmat; emit = emissionprob; init = startprob; "
         "n_steps = iterations; a single sequence; startprob kept, since not returned"
     )
+
+
+def test_a_file_of_a_package_finds_its_neighbours(tmp_path):
+    folder = tmp_path / "clusterings" / "gaussian"
+    folder.mkdir(parents=True)
+    for made in (folder.parent, folder):
+        (made / "__init__.py").touch()
+    (folder.parent / "densities.py").write_text(
+        "from scipy.stats import norm\n\ndef density(x, m, s):\n    return norm.pdf(x, m, s)\n"
+    )
+    path = folder / "em.py"
+    path.write_text(
+        "import numpy as np\nfrom ..densities import density\n\n"
+        "def em_step(x, w, mu, sd):\n"
+        "    r = w * density(x[:, None], mu, sd)\n"
+        "    r = r / r.sum(1, keepdims=True)\n"
+        "    n = r.sum(0)\n    mu = x @ r / n\n"
+        "    sd = np.sqrt((r * (x[:, None] - mu) ** 2).sum(0) / n)\n"
+        "    return n / len(x), mu, sd\n"
+    )
+    verdict = judged(str(path), LINE, lambda check: check.stage == "interface")
+    assert verdict.word is Word.VALID

@@ -534,8 +534,8 @@ class Trial:
         """Return whether what an object is given to begin from makes no difference."""
         if not isinstance(reading.driver, ObjectDriver):
             return False
-        other = {n: a[::-1].copy() for n, a in self.path(2).items()}
         try:
+            other = {n: a[::-1].copy() for n, a in self.path(2).items()}
             with patience(PATIENCE), np.errstate(all="ignore"):
                 again = reading.iterate(other, reading.data(self.problem.data), 1).parameters
         except BaseException:  # noqa: BLE001 - then it makes a difference
