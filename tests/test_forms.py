@@ -114,6 +114,7 @@ def test_blanks_are_told_as_blanks():
     ("target", "model", "said"),
     [
         ("made_with_data.py:Holder", CHAIN, "Holder is a class without a fit()"),
+        ("made_with_data.py:Unstored", CHAIN, "readings were tried"),
         ("e_step_alone.py", PLANE, "nothing in e_step_alone.py could be called"),
     ],
 )

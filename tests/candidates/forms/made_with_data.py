@@ -43,3 +43,19 @@ class Holder:
         for o in self.observations[1:]:
             f = f @ self.transition * self.emission[:, o]
         return f.sum()
+
+
+class Unstored:
+    """Its steps hand back what they make, and keep none of it."""
+
+    def __init__(self, k):
+        self.k = k
+        self.transition, self.emission, self.initial = np.eye(k), np.eye(k), np.ones(k) / k
+
+    def expectation(self, sequence):
+        """Return something like a posterior."""
+        return self.initial * self.emission[:, sequence]
+
+    def maximization(self, sequence, gamma):
+        """Return what nobody stores."""
+        return gamma.sum(0), gamma.T @ gamma, sequence
