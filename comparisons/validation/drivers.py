@@ -561,9 +561,9 @@ class ObjectDriver(Driver):
 
         def place(*_: Any, **__: Any) -> None:
             for name, value in put.items():
-                owner, _, key = name.partition(".")
-                if key:
-                    getattr(made, owner)[key] = alike(value, _there(made, name))
+                owner, _dot, entry = name.partition(".")
+                if entry:
+                    getattr(made, owner)[entry] = alike(value, _there(made, name))
                 else:
                     setattr(made, name, alike(value, _there(made, name)))
 
@@ -663,7 +663,8 @@ def attributes_of(cls: type) -> list[str]:
                 targets=[ast.Attribute(value=ast.Name("self"), attr=name)],
                 value=ast.Dict(keys=keys),
             ):
-                found |= {f"{name}.{k.value}": None for k in keys if isinstance(k, ast.Constant)}
+                words_of = [k.value for k in keys if isinstance(k, ast.Constant)]
+                found |= {f"{name}.{k}": None for k in words_of if isinstance(k, str)}
             case ast.Subscript(
                 value=ast.Attribute(value=ast.Name("self"), attr=name),
                 slice=ast.Constant(value=str(key)),
