@@ -137,11 +137,13 @@ def test_covariances_and_precisions_are_two_ways_to_say_the_same(D, interpreted)
         np.testing.assert_allclose(mine, expected, rtol=1e-10, atol=1e-11)
 
 
-def test_a_mixture_takes_one_kind_of_factors():
+def test_a_mixture_takes_factors_of_covariances_or_of_precisions_and_rather_these():
     two, rows, factors = np.full(2, 0.5), np.zeros((2, 2)), np.array([np.eye(2)] * 2)
-    for given in ({}, {"cholesky": factors, "precisions_cholesky": factors}):
-        with pytest.raises(TypeError, match="either cholesky or precisions_cholesky"):
-            fisher.gaussian_mixture_2d(rows, two, rows, **given)
+    with pytest.raises(TypeError, match="give cholesky or precisions_cholesky"):
+        fisher.gaussian_mixture_2d(rows, two, rows)
+    both = {"cholesky": 3 * factors, "precisions_cholesky": 2 * factors}
+    alone = fisher.gaussian_mixture_2d(rows, two, rows, precisions_cholesky=2 * factors)
+    assert fisher.gaussian_mixture_2d(rows, two, rows, **both).eval() == alone.eval()
 
 
 def test_an_impossible_sequence_has_no_likelihood_and_no_gradient():

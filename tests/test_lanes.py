@@ -157,7 +157,7 @@ def test_the_seconds_of_a_point_fit_are_not_those_of_compilation(monkeypatch, or
         return answer()
 
     monkeypatch.setattr(run, "_warm", set())
-    monkeypatch.setitem(implementations._guests, "row", row(fit))
+    monkeypatch.setattr(run, "implementations", lambda: {"row": row(fit)})
     for mode in order:
         result = run.attempt("row", problem(Mode(mode)))
         assert isinstance(result, Timed)
@@ -174,7 +174,7 @@ def test_a_fit_that_always_loads_something_ends(monkeypatch):
         monkeypatch.setitem(sys.modules, f"compiled_anew_{len(calls)}", None)
         return replace(answer(), iterations=len(calls))
 
-    monkeypatch.setitem(implementations._guests, "row", row(fit))
+    monkeypatch.setattr(run, "implementations", lambda: {"row": row(fit)})
     result = run.attempt("row", problem())
     assert len(calls) == 1 + run.MOST_REPEATED
     assert result.fit.iterations == 1, "the first"

@@ -431,7 +431,8 @@ def test_what_a_method_is_known_to_fail_is_shown_and_does_not_count(width, faile
     outcome = entry.outcomes[1]
     assert [check.name for check in outcome.diagnostics.failed] == failed
     checks = json.loads(results_file.encode(outcome))["diagnostics"]["checks"]
-    assert {"name", "value", "rule", "threshold", "passed", "note"} == set(checks[0])
+    keys = {"name", "value", "rule", "threshold", "passed", "note", "error", "on_the_limit"}
+    assert keys == set(checks[0])
     assert outcome.verdict == ("unsettled" if failed else "agrees")
     assert not outcome.counts_against
     assert ("ignores correlations" in (outcome.expected or "")) == bool(failed)
