@@ -169,6 +169,7 @@ def test_the_mixture_follows_the_units_of_the_data(interpreted):
     np.testing.assert_allclose(moved.variances, scale**2 * plain.variances, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", ["fisher", "stock"])
 @pytest.mark.parametrize("name", ["gaussian_mixture_1d", "categorical_hmm"])
 def test_a_graph_serves_other_data_as_a_fresh_one_would(name, likelihood, interpreted):
@@ -249,6 +250,7 @@ def short(monkeypatch):
         monkeypatch.setattr(_nuts, constant, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["pymc-nuts", "pymc-stock"])
 def test_a_symbol_never_seen_and_a_single_component_are_no_trouble(
     implementation, interpreted, short

@@ -72,6 +72,7 @@ def test_help_and_list(lockstep):
         assert name in listed.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -362,6 +363,7 @@ def test_a_published_figure_that_is_missed_exits_with_1():
     ]
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_cleared_even_if_nothing_has_changed(lockstep, tmp_path):
     arguments = ["report", "--only", "gmm1d-separated", "--implementations", "em", "--out", "out"]
     assert lockstep(*arguments).returncode == 0

@@ -201,6 +201,7 @@ def test_a_sound_posterior_agrees_and_is_summarised(separated):
     assert outcome.recovery.of == 6
 
 
+@pytest.mark.slow
 def test_chains_that_differ_only_in_labels_are_one_posterior(separated):
     scenario, prepared = separated
     best = em.fit(gm1, prepared.start, prepared.data)

@@ -79,6 +79,7 @@ def test_a_right_one_is_read_as_it_is_and_not_accused(target):
     assert reading in verdict.reading
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", WRONG)
 def test_a_wrong_one_is_caught_and_named(target):
     model, cause = WRONG[target]

@@ -57,6 +57,7 @@ def test_a_mistake_with_gaps_is_named(name: str, cause: str) -> None:
 STEP = "def step(x, weights, means, variances):\n"
 
 
+@pytest.mark.slow
 def test_the_first_answer_has_no_more_time_than_the_others(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(f"import time\n{STEP}    time.sleep(2.5)\n    return 1\n")
     began = time.perf_counter()
@@ -69,6 +70,7 @@ def test_the_first_answer_has_no_more_time_than_the_others(tmp_path: Path) -> No
     assert time.perf_counter() - began < 60
 
 
+@pytest.mark.slow
 def test_memory_is_limited_as_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = f"import numpy as np\n{STEP}    np.ones(2**27).sum()\n    return 1\n"
     (tmp_path / "greedy.py").write_text(text)

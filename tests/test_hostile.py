@@ -22,6 +22,7 @@ NAMES = ("weights", "means", "variances")
 RIGHT = (np.array([0.4, 0.6]), np.array([1.0, 2.0]), np.array([4.0, 9.0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "act", "code", "message"),
     [

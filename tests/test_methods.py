@@ -78,6 +78,7 @@ RIGHT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "model"), RIGHT)
 def test_no_right_class_is_accused(target: str, model: str) -> None:
     verdict = judged(target, model, only=lambda c: c.method)

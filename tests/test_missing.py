@@ -67,6 +67,7 @@ def test_missing_coordinates_are_integrated_out(seed):
     np.testing.assert_allclose(statistics.second, second, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000))
 def test_score_with_missing_coordinates_equals_the_numerical_derivative(seed):
     parameters, x = three_dimensional(seed)

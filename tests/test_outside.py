@@ -83,6 +83,7 @@ def asked(tmp_path):
     return ask
 
 
+@pytest.mark.slow
 def test_it_has_a_place_a_look_and_a_version_of_its_own(asked):
     first, again = (json.loads(asked(version)) for version in ("1.0", "2.0"))
     assert first["names"][-1] == "outsider"
@@ -94,6 +95,7 @@ def test_it_has_a_place_a_look_and_a_version_of_its_own(asked):
     assert changed == {"outsider"}
 
 
+@pytest.mark.slow
 def test_it_is_a_row_of_a_comparison(asked, tmp_path):
     tmp_path.joinpath("x.csv").write_text("x\n" + "\n".join(map(str, [*range(9), *range(30, 39)])))
     run = ("-m", "lockstep.reports.cli", "compare", "x.csv", "--model", "gaussian-mixture-1d")
@@ -127,6 +129,7 @@ def fit(problem):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("power", "verdict"), [(1, "agrees"), (2, "differs"), (4, "differs")])
 def test_its_draws_and_nothing_else_are_judged_as_a_posterior(
     power, verdict, tmp_path, monkeypatch

@@ -185,6 +185,7 @@ def test_who_cannot_fit_it_says_why(model):
 # --- the command --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_list_and_bench_know_it(lockstep, tmp_path):
     listed = lockstep("list", cwd=tmp_path)
     assert "poisson-counts" in listed

@@ -57,6 +57,7 @@ TEMPERED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TEMPERED)
 def test_a_tempered_likelihood_is_caught_and_its_power_named(case):
     target, power = TEMPERED[case]
@@ -94,6 +95,7 @@ DENSITIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DENSITIES)
 def test_a_wrong_density_is_caught(case):
     target, wrong, cause = DENSITIES[case]
@@ -217,6 +219,7 @@ SAMPLERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SAMPLERS)
 def test_a_wrong_sampler_is_caught(case):
     target, draw, cause = SAMPLERS[case]
@@ -372,6 +375,7 @@ def by_name(result):
     return {o.implementation: o for o in result.outcomes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("power", "verdict"), [(1, "agrees"), (4, "differs"), (0.5, "differs")])
 def test_a_row_that_targets_the_reference_is_judged_by_it(power, verdict):
     """The fourth power was once passed: its mean is no worse than the right one's."""
@@ -418,6 +422,7 @@ def scaled_all(draws, factor):
     return edited(draws, lambda a: a.mean(axis=(0, 1)) + factor * (a - a.mean(axis=(0, 1))))
 
 
+@pytest.mark.slow
 def test_the_error_of_the_mean_is_its_scatter_over_seeds():
     judge = Judge.__new__(Judge)
     judge.model, judge.prepared = MIXTURE.model, SimpleNamespace(data=MIXTURE.data)

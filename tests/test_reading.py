@@ -387,6 +387,7 @@ def compared(tmp_path, monkeypatch, capsys, *arguments):
     return code, content, (tmp_path / "out/index.html").read_text("utf-8"), said.err
 
 
+@pytest.mark.slow
 def test_words_gaps_and_sequences_go_through_a_comparison(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(3)
     words = np.array(["light rain", "schön", "fog"])
@@ -443,6 +444,7 @@ def test_rows_with_gaps_go_through_a_comparison(tmp_path, monkeypatch, capsys):
 # --- running again --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_smaller_run_leaves_the_report_that_has_more(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOCKSTEP_CACHE", str(tmp_path / "cache"))

@@ -255,6 +255,7 @@ def places(value, *way):
             yield from places(entry, *way, i)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["word", True, 1.5, None, {}, []], ids=str)
 def test_what_the_schema_refuses_is_not_read_and_the_other_way_round(results, wrong):
     few = [s for s in results.content.scenarios if s.name == "<b>x</b>"]
@@ -418,6 +419,7 @@ def test_log_likelihoods_are_tidy_and_equal_the_results(results, built):
             assert float(row["difference_from_best"]) <= 1e-9
 
 
+@pytest.mark.slow
 def test_building_twice_gives_the_same_bytes(results, tmp_path):
     name = "hmm-weather-noise"
     content = changed(results.content, scenarios=results.content.scenarios[2:3])

@@ -408,6 +408,7 @@ def test_an_interrupted_validation_leaves_no_process(tmp_path):
     assert process.poll() is not None
 
 
+@pytest.mark.slow
 def test_what_is_too_slow_for_a_long_case_is_not_called_wrong(tmp_path):
     text = STEP.replace("    logs =", "    import time; time.sleep(4e-4 * len(x))\n    logs =", 1)
     few = ("interface", "lockstep", "optimum", "timing")
@@ -421,6 +422,7 @@ def test_what_is_too_slow_for_a_long_case_is_not_called_wrong(tmp_path):
 # --- recognising targets ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "message"),
     [
@@ -563,6 +565,7 @@ def lockstep(*arguments, cwd=None):
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path, monkeypatch, capsys):
     write(tmp_path, STEP)
     model = ("--model", "gaussian-mixture-1d")

@@ -36,6 +36,7 @@ def verdict_on(folder, program, changes, **options):
     return judged(f"{path}:{name}", model, lambda check: check.name not in SLOW, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "changes", "word", "named"),
     variations.VARIATIONS,
@@ -167,6 +168,7 @@ def test_an_end_alone_is_too_little_to_say_and_has_its_own_exit_status(tmp_path,
     assert "Seen to be right: where its own fits end." in told
 
 
+@pytest.mark.slow
 def test_a_choice_ends_with_zero_unless_it_is_strict(tmp_path, capsys, monkeypatch):
     few = [check for check in checks.CHECKS if check.name not in SLOW]
     monkeypatch.setattr(checks, "CHECKS", few)
