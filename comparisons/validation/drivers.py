@@ -21,7 +21,6 @@ from typing import Any, override
 
 import numpy as np
 
-from lockstep.comparisons.validation.binding import MOST
 from lockstep.comparisons.validation.forms import unboxed
 from lockstep.comparisons.validation.vocabulary import is_expectation, plain, words
 
@@ -696,8 +695,3 @@ def drivers_of(target: Any) -> list[Driver]:
     if not found and callable(target) and not isinstance(target, type):
         return [FunctionDriver(target)]
     return found
-
-
-def too_large(value: Any) -> bool:
-    """Return whether an array is too large to be a parameter."""
-    return isinstance(value, np.ndarray) and value.size > MOST
